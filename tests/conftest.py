@@ -1,0 +1,26 @@
+"""One thread and no screen: results do not depend on the machine's cores, and figures need no display."""
+
+import os
+
+# Set before any numerical library is loaded: some read these only once. Subprocesses inherit them.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    MPLBACKEND="Agg",
+)
+
+from collections.abc import Iterator
+
+import pytest
+import scipy.linalg  # noqa: F401  (SciPy brings a BLAS of its own, which the limit below must find loaded)
+import torch
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Hold torch and every BLAS to one thread for the whole session."""
+    torch.set_num_threads(1)
+    with threadpool_limits(limits=1):
+        yield
