@@ -1,0 +1,244 @@
+"""Activations σ: ℝ → ℝ, applied componentwise, with their first two derivatives and Lipschitz constants.
+
+The convergence theorem for the minima of E_n asks for a Lipschitz σ with σ(0) = 0; the error constants and
+the regularity of minimisers ask for a Lipschitz σ' as well. Both are fields of `Activation`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """A componentwise function σ with its derivatives σ', σ'' and what the theorems ask about it.
+
+    Parameters
+    ----------
+    name
+        The name under which it is known.
+    value, first, second
+        σ, σ' and σ''. Each maps a floating-point tensor to a new one of the same shape, type and device.
+    lipschitz
+        Lip σ = sup |σ'|, infinite if σ' is unbounded.
+    lipschitz_derivative
+        Lip σ' = sup |σ''|, infinite if σ'' is unbounded or σ is not C¹.
+    smooth
+        Whether σ is infinitely differentiable; at a kink `first` is the left slope and `second` 0.
+    odd
+        Whether σ(−z) = −σ(z).
+    zero_at_zero
+        Whether σ(0) = 0.
+    """
+
+    name: str
+    value: Callable[[Tensor], Tensor]
+    first: Callable[[Tensor], Tensor]
+    second: Callable[[Tensor], Tensor]
+    lipschitz: float
+    lipschitz_derivative: float
+    smooth: bool
+    odd: bool
+    zero_at_zero: bool
+
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r})"
+
+
+# In all that follows s(−z) stands for 1 − s(z), s the logistic sigmoid: the difference would lose the tail.
+
+
+def _tanh_first(z: Tensor) -> Tensor:
+    """1 − tanh²z = 4 s(2z) s(−2z)."""
+    return 4 * torch.sigmoid(2 * z) * torch.sigmoid(-2 * z)
+
+
+def _tanh_second(z: Tensor) -> Tensor:
+    """−2 tanh z (1 − tanh²z), where tanh z = s(2z) − s(−2z)."""
+    right, left = torch.sigmoid(2 * z), torch.sigmoid(-2 * z)
+    return -8 * right * left * (right - left)
+
+
+def _sigmoid_first(z: Tensor) -> Tensor:
+    """s(z) s(−z)."""
+    return torch.sigmoid(z) * torch.sigmoid(-z)
+
+
+def _sigmoid_second(z: Tensor) -> Tensor:
+    """s(z) s(−z) (s(−z) − s(z))."""
+    right, left = torch.sigmoid(z), torch.sigmoid(-z)
+    return right * left * (left - right)
+
+
+def _softplus0_value(z: Tensor) -> Tensor:
+    """log(1 + eᶻ) − log 2 = −log s(−z) − log 2."""
+    return -logsigmoid(-z) - math.log(2)
+
+
+def _arctan_first(z: Tensor) -> Tensor:
+    """1 / (1 + z²)."""
+    return 1 / (1 + z**2)
+
+
+def _arctan_second(z: Tensor) -> Tensor:
+    """−2z / (1 + z²)²."""
+    return -2 * z / (1 + z**2) ** 2
+
+
+def _silu_value(z: Tensor) -> Tensor:
+    """z s(z)."""
+    return z * torch.sigmoid(z)
+
+
+def _silu_first(z: Tensor) -> Tensor:
+    """s(z) + z s(z) s(−z)."""
+    return torch.sigmoid(z) * (1 + z * torch.sigmoid(-z))
+
+
+def _silu_second(z: Tensor) -> Tensor:
+    """s(z) s(−z) (2 + z (s(−z) − s(z)))."""
+    right, left = torch.sigmoid(z), torch.sigmoid(-z)
+    return right * left * (2 + z * (left - right))
+
+
+def _relu_first(z: Tensor) -> Tensor:
+    """1 where z > 0, else 0: of the one-sided slopes at the kink the left one."""
+    return (z > 0).to(z.dtype)
+
+
+def _gcu_value(z: Tensor) -> Tensor:
+    """z cos z."""
+    return z * torch.cos(z)
+
+
+def _gcu_first(z: Tensor) -> Tensor:
+    """cos z − z sin z."""
+    return torch.cos(z) - z * torch.sin(z)
+
+
+def _gcu_second(z: Tensor) -> Tensor:
+    """−2 sin z − z cos z."""
+    return -2 * torch.sin(z) - z * torch.cos(z)
+
+
+# silu' is largest where (z/2) tanh(z/2) = 1; this is that z/2, and silu' = (1 + z/2)/2 there.
+_SILU_ROOT = 1.1996786402577338
+
+ACTIVATIONS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in (
+        Activation(
+            "tanh",
+            torch.tanh,
+            _tanh_first,
+            _tanh_second,
+            lipschitz=1.0,
+            lipschitz_derivative=4 / (3 * math.sqrt(3)),
+            smooth=True,
+            odd=True,
+            zero_at_zero=True,
+        ),
+        Activation(
+            "relu",
+            torch.relu,
+            _relu_first,
+            torch.zeros_like,
+            lipschitz=1.0,
+            lipschitz_derivative=math.inf,
+            smooth=False,
+            odd=False,
+            zero_at_zero=True,
+        ),
+        Activation(
+            "softplus0",
+            _softplus0_value,
+            torch.sigmoid,
+            _sigmoid_first,
+            lipschitz=1.0,
+            lipschitz_derivative=1 / 4,
+            smooth=True,
+            odd=False,
+            zero_at_zero=True,
+        ),
+        Activation(
+            "arctan",
+            torch.arctan,
+            _arctan_first,
+            _arctan_second,
+            lipschitz=1.0,
+            lipschitz_derivative=3 * math.sqrt(3) / 8,
+            smooth=True,
+            odd=True,
+            zero_at_zero=True,
+        ),
+        Activation(
+            "silu",
+            _silu_value,
+            _silu_first,
+            _silu_second,
+            lipschitz=(1 + _SILU_ROOT) / 2,
+            lipschitz_derivative=1 / 2,
+            smooth=True,
+            odd=False,
+            zero_at_zero=True,
+        ),
+        Activation(
+            "identity",
+            torch.clone,
+            torch.ones_like,
+            torch.zeros_like,
+            lipschitz=1.0,
+            lipschitz_derivative=0.0,
+            smooth=True,
+            odd=True,
+            zero_at_zero=True,
+        ),
+        Activation(
+            "sigmoid",
+            torch.sigmoid,
+            _sigmoid_first,
+            _sigmoid_second,
+            lipschitz=1 / 4,
+            lipschitz_derivative=1 / (6 * math.sqrt(3)),
+            smooth=True,
+            odd=False,
+            zero_at_zero=False,
+        ),
+        Activation(
+            "gcu",
+            _gcu_value,
+            _gcu_first,
+            _gcu_second,
+            lipschitz=math.inf,
+            lipschitz_derivative=math.inf,
+            smooth=True,
+            odd=True,
+            zero_at_zero=True,
+        ),
+    )
+}
+
+
+def get(name: str | Activation) -> Activation:
+    """The activation of that name; an `Activation` is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If no activation has that name.
+    TypeError
+        If `name` is neither a string nor an `Activation`.
+    """
+    if isinstance(name, Activation):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"activation must be a name or an Activation, got {type(name).__name__}")
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]

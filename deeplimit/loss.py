@@ -1,0 +1,209 @@
+"""Losses z ↦ L(h(z), y): the output map h and the loss L as one smooth function of the output z of a network.
+
+The cross-entropy L alone is infinite on the edge of the simplex; together with h it is finite and smooth for
+every z, which is what the theory asks for. Its derivatives are with respect to z, one sample a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax, logsigmoid, one_hot
+
+# A column with larger numbers (years, identifiers) was not meant as class labels and would fill the memory.
+MOST_CLASSES = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A function z ↦ L(h(z), y) of one sample with its derivatives in z, batched over the samples.
+
+    Parameters
+    ----------
+    name
+        The name under which it is known.
+    value
+        z (S, m), y (S, m) ↦ L(h(z_s), y_s), (S,).
+    gradient
+        z (S, m), y (S, m) ↦ ∇L(h(z_s), y_s), (S, m).
+    product
+        z (S, m), y (S, m), v (S, m) ↦ ∇²L(h(z_s), y_s) v_s, (S, m).
+    predict
+        z (S, m) ↦ what the network says: the class as an integer (S,); a 0 or 1 for each column (S, m) where
+        the logistic loss has several; z itself for the squared loss.
+    labels
+        y (S, m) ↦ the labels in the form that the functions above expect; raises a ValueError if the loss
+        does not admit them.
+    """
+
+    name: str
+    value: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+    product: Callable[[Tensor, Tensor, Tensor], Tensor]
+    predict: Callable[[Tensor], Tensor]
+    labels: Callable[[Tensor], Tensor]
+
+    def __repr__(self) -> str:
+        return f"Loss({self.name!r})"
+
+
+def _squared_value(z: Tensor, y: Tensor) -> Tensor:
+    """|z − y|²."""
+    return ((z - y) ** 2).sum(-1)
+
+
+def _squared_gradient(z: Tensor, y: Tensor) -> Tensor:
+    """2 (z − y)."""
+    return 2 * (z - y)
+
+
+def _squared_product(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    """2 v."""
+    return 2 * v
+
+
+def _squared_predict(z: Tensor) -> Tensor:
+    """z."""
+    return z
+
+
+def _squared_labels(y: Tensor) -> Tensor:
+    """Any y."""
+    return y
+
+
+def _logistic_value(z: Tensor, y: Tensor) -> Tensor:
+    """Σ_j softplus(z_j) − y_j z_j = −Σ_j y_j log s(z_j) + (1 − y_j) log s(−z_j), s the logistic sigmoid."""
+    # No term of the second form is negative, so nothing cancels where the network is right and sure.
+    return -(y * logsigmoid(z) + (1 - y) * logsigmoid(-z)).sum(-1)
+
+
+def _logistic_gradient(z: Tensor, y: Tensor) -> Tensor:
+    """s(z) − y."""
+    return torch.sigmoid(z) - y
+
+
+def _logistic_product(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    """s(z) s(−z) ∘ v, where s(−z) = 1 − s(z)."""
+    return torch.sigmoid(z) * torch.sigmoid(-z) * v
+
+
+def _logistic_predict(z: Tensor) -> Tensor:
+    """1 where s(z) > ½, else 0; (S,) for one column, (S, m) for several."""
+    positive = (z > 0).long()
+    return positive.squeeze(-1) if z.shape[-1] == 1 else positive
+
+
+def _logistic_labels(y: Tensor) -> Tensor:
+    """y, if 0 ≤ y ≤ 1."""
+    outside = ~((y >= 0) & (y <= 1))
+    if outside.any():
+        row, column = outside.nonzero()[0].tolist()
+        raise ValueError(
+            f"the logistic loss needs labels from 0 to 1, got {y[row, column].item():g} "
+            f"in row {row}, column {column} (counted from 0)"
+        )
+    return y
+
+
+def _softmax_value(z: Tensor, y: Tensor) -> Tensor:
+    """log Σ_k exp z_k − y · z = −y · log softmax z, as y sums to 1."""
+    # The second form does not subtract two numbers of the size of z.
+    return -(y * log_softmax(z, -1)).sum(-1)
+
+
+def _softmax_gradient(z: Tensor, y: Tensor) -> Tensor:
+    """p − y, p = softmax z."""
+    return torch.softmax(z, -1) - y
+
+
+def _softmax_product(z: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    """p ∘ v − p (p · v), p = softmax z."""
+    p = torch.softmax(z, -1)
+    return p * (v - (p * v).sum(-1, keepdim=True))
+
+
+def _softmax_predict(z: Tensor) -> Tensor:
+    """argmax_k z_k, (S,)."""
+    return z.argmax(-1)
+
+
+def _softmax_labels(y: Tensor) -> Tensor:
+    """Rows of probabilities as they are; one column of class numbers as rows of 0 and one 1."""
+    if y.shape[-1] == 1:
+        return _classes(y)
+    wrong = (y < 0).any(-1) | ~((y.sum(-1) - 1).abs() <= 1e-12)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            "the softmax loss needs one column of class numbers or non-negative rows that sum to 1, "
+            f"got {y[row].tolist()} in row {row} (counted from 0)"
+        )
+    return y
+
+
+def _classes(y: Tensor) -> Tensor:
+    """Class numbers 0 … k−1, k ≥ 2, (S, 1) as unit vectors (S, k)."""
+    wrong = ~((y >= 0) & (y < MOST_CLASSES) & (y == y.round()))
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        raise ValueError(
+            f"the softmax loss needs class numbers 0, 1, …, at most {MOST_CLASSES - 1}, "
+            f"got {y[row, 0].item()!r} in row {row} (counted from 0)"
+        )
+    if y.max() < 1:
+        raise ValueError("the softmax loss needs at least two classes, got the class number 0 in every row")
+    return one_hot(y[:, 0].long()).to(y.dtype)
+
+
+LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (
+        Loss(
+            "squared",
+            _squared_value,
+            _squared_gradient,
+            _squared_product,
+            _squared_predict,
+            _squared_labels,
+        ),
+        Loss(
+            "logistic",
+            _logistic_value,
+            _logistic_gradient,
+            _logistic_product,
+            _logistic_predict,
+            _logistic_labels,
+        ),
+        Loss(
+            "softmax",
+            _softmax_value,
+            _softmax_gradient,
+            _softmax_product,
+            _softmax_predict,
+            _softmax_labels,
+        ),
+    )
+}
+
+
+def get(name: str | Loss) -> Loss:
+    """The loss of that name; a `Loss` is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If no loss has that name.
+    TypeError
+        If `name` is neither a string nor a `Loss`.
+    """
+    if isinstance(name, Loss):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"loss must be a name or a Loss, got {type(name).__name__}")
+    if name not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {name!r}")
+    return LOSSES[name]
