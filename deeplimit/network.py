@@ -1,0 +1,102 @@
+"""E_n at given weights, and the network itself as a module.
+
+X_i = X_{i−1} + (1/n) σ(K_{i−1} X_{i−1} + b_{i−1}),  X_0 = x,  z = W X_n + c,
+E_n = w Σ_s L(h(z_s), y_s)
+    + Σ_{θ ∈ {K, b}} α_θ (n Σ_{i=1}^{n−1} |θ_i − θ_{i−1}|² + τ_θ |θ_0|²) + α_W |W|² + α_c |c|².
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor, nn
+
+from deeplimit.activation import Activation
+from deeplimit.control import BLOCKS, Layers, Weights
+from deeplimit.coordinates import LayerCoordinates
+from deeplimit.energy import DataTerm
+from deeplimit.minimum import Minimum
+from deeplimit.problem import Problem
+from deeplimit.sweep import EULER, Flow
+
+
+def _term(problem: Problem, layers: Layers) -> tuple[DataTerm, LayerCoordinates]:
+    problem.metric.check(layers)
+    weights = Weights(layers.K, layers.b, layers.W, layers.c)
+    return DataTerm(problem, Flow(EULER, layers.depth), weights), LayerCoordinates(
+        problem.metric, layers.depth, layers.K.device
+    )
+
+
+def objective(problem: Problem, layers: Layers) -> float:
+    """E_n(Θ); the regulariser counts the trainable blocks.
+
+    Raises
+    ------
+    ValueError
+        If the control does not fit the problem.
+    """
+    term, coordinates = _term(problem, layers)
+    return term.value + float(np.sum((coordinates.penalty * coordinates.vector(layers)) ** 2))
+
+
+def data_loss(problem: Problem, layers: Layers) -> float:
+    """w Σ_s L(h(z_s), y_s) alone."""
+    return _term(problem, layers)[0].value
+
+
+def states(problem: Problem, layers: Layers, x: Tensor | None = None) -> Tensor:
+    """X_0 … X_n, shape (n + 1, S, d), started at the inputs x (S, d), by default the data's."""
+    problem.metric.check(layers)
+    start = (problem.data.x if x is None else x).to(layers.K.device)
+    return Flow(EULER, layers.depth).forward(start, layers.K, layers.b, problem.activation.value)[0]
+
+
+def gradient(problem: Problem, layers: Layers) -> Layers:
+    """∂E_n/∂Θ in the weights themselves: the data term by the adjoint sweep, the regulariser by second differences.
+
+    Blocks that are not trainable have gradient zero.
+    """
+    term, coordinates = _term(problem, layers)
+    regulariser = coordinates.pull(2 * coordinates.penalty * coordinates.vector(layers))
+    return Layers(
+        *(
+            g + r if block in problem.trainable else r
+            for block, g, r in zip(BLOCKS, term.gradient, regulariser, strict=True)
+        )
+    )
+
+
+def hessian_product(problem: Problem, layers: Layers, direction: Layers) -> Layers:
+    """The second derivative of E_n in the weights, applied to a direction whose untrained blocks are not looked at."""
+    term, coordinates = _term(problem, layers)
+    v = coordinates.vector(direction)
+    data = term.product(coordinates.weights(v, fixed=False))
+    regulariser = coordinates.pull(2 * coordinates.penalty * v)
+    return Layers(
+        *(g + r if block in problem.trainable else r for block, g, r in zip(BLOCKS, data, regulariser, strict=True))
+    )
+
+
+class Network(nn.Module):
+    """The residual network of a control as a module: forward maps x (…, S, d) to z = W X_n + c, (…, S, m)."""
+
+    def __init__(self, layers: Layers, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.K, self.b, self.W, self.c = (nn.Parameter(getattr(layers, block).clone()) for block in BLOCKS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """z = W X_n + c."""
+        step = 1.0 / len(self.K)
+        for K, b in zip(self.K, self.b, strict=True):
+            x = x + step * self.activation.value(x @ K.T + b)
+        return x @ self.W.T + self.c
+
+
+def network(problem: Problem, trained: Minimum | Layers) -> Network:
+    """A trained minimiser as an `nn.Module` that maps x to z, the output before softmax or logistic."""
+    layers = trained.control if isinstance(trained, Minimum) else trained
+    if not isinstance(layers, Layers):
+        raise TypeError(f"a network is made from Layers, got {type(layers).__name__}")
+    problem.metric.check(layers)
+    return Network(layers, problem.activation)

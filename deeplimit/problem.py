@@ -1,0 +1,180 @@
+"""Everything E_n and E_∞ share: data, activation, loss and the regulariser's constants. Depth is not part of it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from deeplimit import activation as activations
+from deeplimit import loss as losses
+from deeplimit.activation import Activation
+from deeplimit.control import BLOCKS, DEEP
+from deeplimit.coordinates import Metric
+from deeplimit.data import Data
+from deeplimit.loss import Loss
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def _per_block(name: str, value: Any, blocks: str, needed: str) -> dict[str, float]:
+    """One number for all blocks, or a mapping that names at least the needed ones."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(blocks, _number(name, value))
+    unknown = [k for k in value if k not in blocks]
+    if unknown:
+        raise ValueError(f"{name} has the unknown block {unknown[0]!r}; the blocks are {', '.join(blocks)}")
+    missing = [k for k in needed if k not in value]
+    if missing:
+        raise ValueError(f"{name} must name every trained block, {missing[0]!r} is missing")
+    return {k: _number(f"{name}[{k!r}]", value[k]) for k in blocks if k in value}
+
+
+def _trainable(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"trainable must be a string of the letters {BLOCKS}, got {value!r}")
+    if not value or len(set(value)) < len(value) or set(value) - set(BLOCKS):
+        raise ValueError(f"trainable must be one or more of the letters {BLOCKS}, each once, got {value!r}")
+    return "".join(k for k in BLOCKS if k in value)
+
+
+def _short(value: Any) -> Any:
+    """One number where all the blocks have the same."""
+    same = isinstance(value, dict) and len(set(value.values())) == 1
+    return next(iter(value.values())) if same else value
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Problem:
+    """minimise  w Σ_s L(h(W X_s + c), y_s) + Σ_θ α_θ (‖θ'‖² + τ_θ |θ(0)|²) + α_W |W|² + α_c |c|²,  w = 1 or 1/S.
+
+    X_s is the last state of the residual network (E_n) or of the ODE X' = σ(KX + b) (E_∞) started at x_s.
+
+    Parameters
+    ----------
+    data : Data
+    activation
+        σ by name: tanh, relu, softplus0, arctan, silu, identity, sigmoid, gcu; or an `Activation`.
+    loss
+        "squared" |z − y|² (no ½), "logistic" or "softmax" cross-entropy; or a `Loss`.
+    alpha : float or {"K": …, "b": …, "W": …, "c": …}
+        Weights of the regulariser, positive.
+    tau : float or {"K": …, "b": …}
+        Weights of the value at depth 0, inside alpha, positive.
+    trainable
+        The blocks that are trained; the others are K = 0, b = 0, W = identity (needs m = d), c = 0.
+    reduction : "sum" or "mean" over the samples
+    drop_hypotheses
+        True allows tau = 0 and one alpha = 0, which the theorem forbids; every row of a table then says so.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence that names the requirement and the value it got.
+
+    References
+    ----------
+    M. Thorpe, Y. van Gennip, Deep limits of residual neural networks, Res. Math. Sci. 10 (2023).
+    """
+
+    data: Data
+    activation: Activation
+    loss: Loss
+    alpha: dict[str, float]
+    tau: dict[str, float]
+    trainable: str
+    reduction: str
+    drop_hypotheses: bool
+    y: Tensor
+    dropped: tuple[str, ...]
+
+    def __init__(
+        self,
+        data: Data,
+        *,
+        activation: str | Activation = "tanh",
+        loss: str | Loss = "logistic",
+        alpha: float | Mapping[str, float] = 0.01,
+        tau: float | Mapping[str, float] = 1.0,
+        trainable: str = BLOCKS,
+        reduction: str = "sum",
+        drop_hypotheses: bool = False,
+    ) -> None:
+        if not isinstance(data, Data):
+            raise TypeError(f"data must be a deeplimit.Data, got {type(data).__name__}")
+        if not isinstance(drop_hypotheses, bool):
+            raise TypeError(f"drop_hypotheses must be True or False, got {drop_hypotheses!r}")
+        if reduction not in ("sum", "mean"):
+            raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
+        blocks = _trainable(trainable)
+        self._set(data=data, reduction=reduction, drop_hypotheses=drop_hypotheses, trainable=blocks)
+        self._set(activation=activations.get(activation), loss=losses.get(loss))
+        self._set(alpha=_per_block("alpha", alpha, BLOCKS, blocks))
+        self._set(tau=_per_block("tau", tau, DEEP, "".join(k for k in DEEP if k in blocks)))
+        self._set(dropped=self._check_positive())
+        self._set(y=self.loss.labels(data.y))
+        if "W" not in blocks and self.outputs != self.width:
+            m, d = self.outputs, self.width
+            raise ValueError(f"W can be left out of trainable only when m = d, got m = {m} and d = {d}")
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        words = {"activation": self.activation.name, "loss": self.loss.name}
+        numbers_ = {k: _short(getattr(self, k)) for k in ("alpha", "tau", "trainable", "reduction", "drop_hypotheses")}
+        return f"Problem({self.data!r}, {', '.join(f'{k}={v!r}' for k, v in (words | numbers_).items())})"
+
+    def _check_positive(self) -> tuple[str, ...]:
+        """The hypotheses α > 0, τ > 0 that are dropped; an error unless that was asked for."""
+        values = [(f"alpha[{k!r}]", v) for k, v in self.alpha.items() if k in self.trainable]
+        zero_alphas = [name for name, v in values if v == 0]
+        values += [(f"tau[{k!r}]", v) for k, v in self.tau.items() if k in self.trainable]
+        for name, v in values:
+            if v < 0 or (v == 0 and not self.drop_hypotheses):
+                hint = "" if v < 0 else " (drop_hypotheses=True allows zero)"
+                raise ValueError(f"{name} must be positive{hint}, got {v}")
+        if len(zero_alphas) > 1:
+            raise ValueError(f"at most one alpha may be zero, got {' and '.join(zero_alphas)}")
+        return tuple(f"{name} = 0" for name, v in values if v == 0)
+
+    @property
+    def width(self) -> int:
+        """d, the number of features and the width of every layer."""
+        return self.data.width
+
+    @property
+    def outputs(self) -> int:
+        """m, the number of outputs."""
+        return self.y.shape[1]
+
+    @property
+    def weight(self) -> float:
+        """The factor of the sum over the samples: 1, or 1/S for reduction="mean"."""
+        return 1.0 if self.reduction == "sum" else 1.0 / self.data.points
+
+    @property
+    def metric(self) -> Metric:
+        """The regulariser as a squared norm of the control."""
+        return Metric(self.width, self.outputs, self.alpha, self.tau, self.trainable)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a record of a study should say: conversions of the data, hypotheses that are not met."""
+        notes = list(self.data.notes) + [f"hypothesis dropped: {d}" for d in self.dropped]
+        if not self.activation.zero_at_zero:
+            notes.append(f"hypothesis not met: {self.activation.name}(0) is not 0")
+        if math.isinf(self.activation.lipschitz):
+            notes.append(f"hypothesis not met: {self.activation.name} is not globally Lipschitz")
+        return tuple(notes)
