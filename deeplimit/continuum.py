@@ -1,0 +1,143 @@
+"""E_∞: the optimal-control problem that deep residual networks converge to, and its minimisers with an error bar.
+
+    X' = σ(K(t) X + b(t)),  X(0) = x,  z = W X(1) + c,
+    E_∞ = w Σ_s L(h(z_s), y_s) + Σ_{θ ∈ {K, b}} α_θ (‖θ'‖²_{L²} + τ_θ |θ(0)|²) + α_W |W|² + α_c |c|².
+
+K' and b' are expanded in an orthonormal basis, so that the regulariser is the squared norm of the coefficients; the
+flow is a Runge-Kutta method of order 8 on a fixed grid. For smooth σ the basis are Legendre polynomials: 20 to 40 terms
+with four steps a term give values to 1e-12. relu has no smooth minimiser and gets piecewise linear weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+
+from deeplimit import optimise
+from deeplimit.control import Basis, Curve, Hats, Layers, Legendre, Weights
+from deeplimit.coordinates import CurveCoordinates
+from deeplimit.energy import DataTerm, Energy
+from deeplimit.minimum import Minimum, Status
+from deeplimit.problem import Problem
+from deeplimit.spectrum import leading
+from deeplimit.sweep import DORMAND_PRINCE8, Flow
+
+SIZES = (12, 18, 26, 36, 50, 70, 100)  # Legendre terms of K' and b'
+STEPS_PER_TERM = 4  # fewer steps leave the last terms to the error of the flow, which a minimiser then exploits
+CELLS = (32, 64, 128, 256)  # for relu
+CONTROL_FACTOR = (
+    1e3  # the control's relative error may be this much larger than the value's, which is second order in it
+)
+STEPS = 32  # least number of steps to evaluate the objective of a given curve
+
+
+def _energy(problem: Problem, basis: Basis, steps: int) -> tuple[Energy, CurveCoordinates]:
+    flow = Flow(DORMAND_PRINCE8, steps)
+    coordinates = CurveCoordinates(problem.metric, basis, DORMAND_PRINCE8.times(steps))
+    return Energy(problem, coordinates, flow), coordinates
+
+
+def _steps(curve: Curve) -> int:
+    """Steps that resolve a curve: multiples of its cells, or as many as it has terms."""
+    size = curve.basis.size
+    if isinstance(curve.basis, Hats):
+        return size * -(-STEPS // size)
+    return max(STEPS, STEPS_PER_TERM * size)
+
+
+def objective(problem: Problem, curve: Curve) -> float:
+    """E_∞(Θ) of a given curve; the steps of order 8 end at the corners of piecewise linear weights."""
+    problem.metric.check(curve)
+    coordinates = CurveCoordinates(problem.metric, curve.basis, np.empty(0))
+    regulariser = float(np.sum((coordinates.penalty * coordinates.vector(curve)) ** 2))
+    steps = _steps(curve)
+    weights = Weights(*curve.at(DORMAND_PRINCE8.times(steps)), curve.W, curve.c)
+    return DataTerm(problem, Flow(DORMAND_PRINCE8, steps), weights).value + regulariser
+
+
+def states(problem: Problem, curve: Curve, steps: int, x: Tensor | None = None) -> Tensor:
+    """X(i/steps) for i = 0 … steps, shape (steps + 1, S, d), started at the inputs x (S, d), by default the data's."""
+    problem.metric.check(curve)
+    refined = steps * -(-_steps(curve) // steps)
+    K, b = curve.at(DORMAND_PRINCE8.times(refined))
+    start = problem.data.x if x is None else x
+    Y, _ = Flow(DORMAND_PRINCE8, refined).forward(start, K, b, problem.activation.value)
+    return Y[:: DORMAND_PRINCE8.stages * (refined // steps)]
+
+
+def minimise(problem: Problem, *, start: Layers | Curve | None = None, seed: int = 0, tol: float = 1e-10) -> Minimum:
+    """A certified local minimiser of E_∞.
+
+    Terms and steps grow until two resolutions agree to tol relative in value and 1000 tol in the control, or the
+    maximum (100 terms, 400 steps) is reached.
+
+    Parameters
+    ----------
+    start
+        A network or a curve, for example a deep trained network to find the limit of its branch; by default the
+        random draw of `seed`.
+    tol
+        Norm of the gradient in u to reach, and the relative error bar asked of the value.
+
+    Returns
+    -------
+    Minimum
+        `error_bar` is the difference of the values at two resolutions, plus rounding and residual² / curvature;
+        `distance_bound` is residual / curvature plus the distance of the two controls in u.
+    """
+    control = problem.metric.draw(seed) if start is None else start
+    problem.metric.check(control)
+    search = _minimise_smooth if problem.activation.smooth else _minimise_kinked
+    minimum = search(problem, control, tol)
+    return minimum if start is not None else replace(minimum, seed=seed)
+
+
+def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float) -> Minimum:
+    """Minimisers with more and more terms; the coarsest Hessian preconditions the finer problems."""
+    energy, coordinates = _energy(problem, Legendre(SIZES[0]), STEPS_PER_TERM * SIZES[0])
+    fine, lowest = optimise.local_minimum(energy, coordinates.vector(control), coordinates.control, tol=tol)
+    if not fine.status.converged:
+        return fine
+    spectrum, source = leading(energy(coordinates.vector(fine.control)).product, lowest), coordinates
+    for size in SIZES[1:]:
+        energy, coordinates = _energy(problem, Legendre(size), STEPS_PER_TERM * size)
+        u = coordinates.vector(fine.control)
+        hints = spectrum.prolonged(partial(_carry, source, coordinates))
+        finer, _ = optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=True)
+        fine = _with_resolution_error(finer, fine, coordinates.vector(finer.control) - u)
+        wanted = CONTROL_FACTOR * tol * float(np.linalg.norm(u))
+        if not fine.status.converged or (fine.error_bar <= tol * abs(fine.value) and fine.distance_bound <= wanted):
+            return fine
+    return replace(fine, status=Status.RESOLUTION)
+
+
+def _carry(source: CurveCoordinates, target: CurveCoordinates, v: np.ndarray) -> np.ndarray:
+    """The coordinates in a larger basis."""
+    return target.vector(source.control(v))
+
+
+def _minimise_kinked(problem: Problem, control: Layers | Curve, tol: float) -> Minimum:
+    """Piecewise linear weights on more and more cells; for activations that are not smooth."""
+    fine: Minimum | None = None
+    for cells in CELLS:
+        energy, coordinates = _energy(problem, Hats(cells), cells)
+        u = coordinates.vector(control if fine is None else fine.control)
+        finer = optimise.local_minimum_nonsmooth(energy, u, coordinates.control, tol=tol)
+        fine = finer if fine is None else _with_resolution_error(finer, fine, np.full_like(u, np.nan))
+    assert fine is not None
+    return fine
+
+
+def _with_resolution_error(fine: Minimum, coarse: Minimum, change: np.ndarray) -> Minimum:
+    """The finer minimum with what the coarser one says about its error; `change` is that of u."""
+    counters = ("iterations", "gradients", "hessian_products", "certificate_products")
+    return replace(
+        fine,
+        error_bar=fine.error_bar + abs(fine.value - coarse.value),
+        distance_bound=fine.distance_bound + float(np.linalg.norm(change)),
+        seconds=fine.seconds + coarse.seconds,
+        **{k: getattr(fine, k) + getattr(coarse, k) for k in counters},
+    )

@@ -1,0 +1,312 @@
+"""The minimisers of E_n, the regularised training objective of a residual network of depth n.
+
+E_n itself, its derivatives and the network as a module are those of `network`.
+"""
+
+from __future__ import annotations
+
+import logging
+import numbers
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from deeplimit import norms, optimise
+from deeplimit.control import BLOCKS, Curve, Layers
+from deeplimit.coordinates import LayerCoordinates
+from deeplimit.energy import Energy
+from deeplimit.minimum import Minimum, Status
+from deeplimit.network import Network, data_loss, gradient, hessian_product, network, objective, states
+from deeplimit.problem import Problem
+from deeplimit.spectrum import Hints, Spectrum, leading
+from deeplimit.sweep import EULER, Flow
+
+__all__ = [
+    "Network",
+    "branch",
+    "branches",
+    "data_loss",
+    "distinct",
+    "gradient",
+    "hessian_product",
+    "lowest",
+    "minimise",
+    "network",
+    "objective",
+    "states",
+]
+
+COARSE_DEPTH = 64  # from here on a depth can precondition deeper ones
+MANY_PRODUCTS = 40  # a depth that needs more becomes the new coarse grid
+SAME_VALUE = 1e-6
+SAME_CONTROL = 1e-4
+
+logger = logging.getLogger(__name__)
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"depth must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"depth must be at least 1, got {value}")
+    return int(value)
+
+
+def _energy(problem: Problem, depth: int, device: str | torch.device = "cpu") -> tuple[Energy, LayerCoordinates]:
+    coordinates = LayerCoordinates(problem.metric, depth, device)
+    return Energy(problem, coordinates, Flow(EULER, depth)), coordinates
+
+
+def minimise(
+    problem: Problem,
+    depth: int,
+    *,
+    start: Layers | Curve | None = None,
+    seed: int = 0,
+    tol: float = 1e-10,
+    device: str = "cpu",
+) -> Minimum:
+    """A certified local minimiser of E_n.
+
+    Parameters
+    ----------
+    depth
+        n ≥ 1.
+    start
+        Weights of any depth, or a curve to sample; by default the random draw of `seed`.
+    tol
+        Norm of the gradient in u to reach, or ten times its estimated rounding error where that is larger.
+    device
+        Where the sweeps run, for example "cuda"; always in float64.
+
+    Returns
+    -------
+    Minimum
+        With relu the status is "stationary up to kinks", unless no minimiser sits at one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a depth below 1 or not whole, and a start that does not fit the problem.
+    """
+    depth = _depth(depth)
+    control = problem.metric.draw(seed) if start is None else start
+    minimum, _ = _minimise(problem, depth, _start(problem, control, depth), tol, device)
+    return minimum if start is not None else replace(minimum, seed=seed)
+
+
+def _start(problem: Problem, control: Layers | Curve, depth: int) -> Layers:
+    problem.metric.check(control)
+    return control.sample(depth) if isinstance(control, Curve) else control.refine(depth)
+
+
+def _minimise(
+    problem: Problem, depth: int, start: Layers, tol: float, device: str, hints: Hints | None = None, near: bool = False
+) -> tuple[Minimum, np.ndarray]:
+    """A minimiser and the direction of least curvature there."""
+    energy, coordinates = _energy(problem, depth, device)
+    u = coordinates.vector(start)
+    if problem.activation.smooth:
+        return optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=near)
+    return optimise.local_minimum_nonsmooth(energy, u, coordinates.control, tol=tol), np.zeros(coordinates.size)
+
+
+def _check_depths(depths: Sequence[int]) -> list[int]:
+    checked = [_depth(n) for n in depths]
+    if not checked:
+        raise ValueError("depths must name at least one depth, got none")
+    if any(b <= a for a, b in pairwise(checked)):
+        raise ValueError(f"depths must increase strictly, got {checked}")
+    return checked
+
+
+def branch(
+    problem: Problem,
+    depths: Sequence[int],
+    *,
+    start: Layers | Curve | None = None,
+    seed: int = 0,
+    tol: float = 1e-10,
+    device: str = "cpu",
+) -> list[Minimum]:
+    """One branch of minimisers followed from the coarsest depth to the finest.
+
+    Each depth starts from the two before it, extrapolated in 1/n, and from depth 64 on is preconditioned by the leading
+    eigenpairs of a coarser Hessian, prolonged piecewise linearly. A branch converges at first order, so the change of Θ
+    per change of 1/n settles; where the change from depth to depth does not fall, the status says that it jumped.
+
+    Parameters
+    ----------
+    depths
+        Strictly increasing.
+
+    Returns
+    -------
+    list of Minimum, one per depth.
+    """
+    depths = _check_depths(depths)
+    control = problem.metric.draw(seed) if start is None else start
+    path = _Branch(problem, tol, device)
+    path.begin(_start(problem, control, depths[0]))
+    for depth in depths[1:]:
+        path.extend(depth)
+    return [m if start is not None else replace(m, seed=seed) for m in path.minima]
+
+
+def lowest(
+    problem: Problem,
+    depths: Sequence[int],
+    *,
+    starts: int = 16,
+    seed: int = 0,
+    tol: float = 1e-10,
+    device: str = "cpu",
+) -> list[Minimum]:
+    """The branch that is lowest at the deepest network, of all that random starts at the coarsest depth lead to.
+
+    All distinct branches are followed together. Two that meet become one, and one that cannot be lowest at the deepest
+    network any more is left: when its value, extrapolated in 1/n to the last depth and lowered by as much as the
+    extrapolation changes it, lies above the best extrapolated value raised likewise. What becomes of the branches is
+    logged, one line per depth.
+
+    Parameters
+    ----------
+    starts, seed
+        As for `branches`.
+
+    Returns
+    -------
+    list of Minimum, one per depth, each with the seed of the start.
+
+    Raises
+    ------
+    ValueError
+        Also if no start leads to a minimum.
+    """
+    depths = _check_depths(depths)
+    minima = branches(problem, depths[0], starts=starts, seed=seed)
+    if not minima:
+        raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")
+    paths = [_Branch(problem, tol, device, minimum) for minimum in minima]
+    for depth in depths[1:]:
+        for path in paths:
+            path.extend(depth)
+        followed = len(paths)
+        paths = sorted(_unmerged(paths), key=lambda path: path.minima[-1].value)
+        paths = _still_lowest(paths, depths[-1])
+        value = paths[0].minima[-1].value
+        logger.info("depth %d: %d branches followed, %d kept, lowest %.10g", depth, followed, len(paths), value)
+    best = paths[0].minima
+    return [replace(m, seed=best[0].seed) for m in best]
+
+
+def _unmerged(paths: list[_Branch]) -> list[_Branch]:
+    kept = distinct([path.minima[-1] for path in paths])
+    return [path for path in paths if path.minima[-1] in kept]
+
+
+def _still_lowest(paths: list[_Branch], depth: int) -> list[_Branch]:
+    """The branches that may be lowest at the given depth."""
+
+    def forecast(path: _Branch) -> tuple[float, float]:
+        last, before = path.minima[-1], path.minima[-2]
+        n, m = last.control.depth, before.control.depth
+        change = (last.value - before.value) * (1 / n - 1 / depth) / (1 / m - 1 / n)
+        return last.value + change, abs(change)
+
+    ceiling = min(value + margin for value, margin in map(forecast, paths))
+    return [path for path in paths if forecast(path)[0] - forecast(path)[1] <= ceiling]
+
+
+class _Branch:
+    """Minimisers at growing depths, and the coarse Hessian that preconditions the next one."""
+
+    def __init__(self, problem: Problem, tol: float, device: str, first: Minimum | None = None) -> None:
+        self.problem, self.tol, self.device = problem, tol, device
+        self.minima: list[Minimum] = [] if first is None else [first]
+        self._coarse: tuple[int, Spectrum] | None = None
+        self._speeds: list[float] = []
+
+    def begin(self, start: Layers) -> None:
+        """The first minimiser."""
+        minimum, direction = _minimise(self.problem, start.depth, start, self.tol, self.device)
+        self._update_coarse(start.depth, minimum, direction)
+        self.minima.append(minimum)
+
+    def extend(self, depth: int) -> None:
+        """The next minimiser."""
+        start, hints = self._extrapolated(depth), self._hints(depth)
+        minimum, direction = _minimise(self.problem, depth, start, self.tol, self.device, hints, near=True)
+        self._update_coarse(depth, minimum, direction)
+        self.minima.append(minimum)
+        self._recognise_jump()
+
+    def _extrapolated(self, depth: int) -> Layers:
+        """Θ_n with its 1/n term removed by the depth before: for doubled depths Θ_n + ½ (Θ_n − Θ_{n/2})."""
+        last: Layers = self.minima[-1].control
+        fine = last.refine(depth)
+        if len(self.minima) < 2 or not all(m.status is Status.CONVERGED for m in self.minima[-2:]):
+            return fine
+        before: Layers = self.minima[-2].control
+        factor = (1 / last.depth - 1 / depth) / (1 / before.depth - 1 / last.depth)
+        coarse = before.refine(depth)
+        return Layers(*(getattr(fine, k) + factor * (getattr(fine, k) - getattr(coarse, k)) for k in BLOCKS))
+
+    def _hints(self, depth: int) -> Hints | None:
+        if self._coarse is None:
+            return None
+        coarse, spectrum = self._coarse
+        source, target = LayerCoordinates(self.problem.metric, coarse), LayerCoordinates(self.problem.metric, depth)
+        return spectrum.prolonged(lambda v: target.vector(source.control(v).refine(depth)))
+
+    def _update_coarse(self, depth: int, minimum: Minimum, direction: np.ndarray) -> None:
+        """The first depth from 64 on is the coarse grid, and later ones where it no longer served."""
+        worn = self._coarse is None or minimum.hessian_products > MANY_PRODUCTS
+        if depth >= COARSE_DEPTH and worn and minimum.status.converged and self.problem.activation.smooth:
+            energy, coordinates = _energy(self.problem, depth, self.device)
+            self._coarse = (depth, leading(energy(coordinates.vector(minimum.control)).product, direction))
+
+    def _recognise_jump(self) -> None:
+        last, before = self.minima[-1], self.minima[-2]
+        a, b = last.control, before.control
+        change = np.hypot(norms.l2(a, b.refine(a.depth)), norms.head(a, b))
+        self._speeds.append(change / (1 / b.depth - 1 / a.depth))
+        # for doubled depths: the change is no smaller than the one before
+        if (
+            len(self._speeds) > 1
+            and self._speeds[-1] >= 2 * self._speeds[-2]
+            and change > 1e-8
+            and last.status.converged
+        ):
+            self.minima[-1] = replace(last, status=Status.JUMPED)
+
+
+def branches(problem: Problem, depth: int, *, starts: int = 16, seed: int = 0) -> list[Minimum]:
+    """Distinct local minima from random starts with seeds `seed`, …, `seed + starts − 1`, the lowest first.
+
+    Two minima are one if their values agree to 1e-6 and their controls to 1e-4 in TL² and head. Saddles and
+    starts that did not converge are left out.
+    """
+    if isinstance(starts, bool) or not isinstance(starts, numbers.Integral) or starts < 1:
+        raise ValueError(f"starts must be a whole number, at least 1, got {starts!r}")
+    found = [minimise(problem, depth, seed=seed + k) for k in range(starts)]
+    found = sorted((m for m in found if m.status.converged or m.status is Status.KINKS), key=lambda m: m.value)
+    return distinct(found)
+
+
+def distinct(minima: Sequence[Minimum]) -> list[Minimum]:
+    """The minima of one depth without repetitions, in the order given."""
+    kept: list[Minimum] = []
+    for m in minima:
+        if not any(_same(m, other) for other in kept):
+            kept.append(m)
+    return kept
+
+
+def _same(a: Minimum, b: Minimum) -> bool:
+    close = abs(a.value - b.value) <= SAME_VALUE * max(1.0, abs(a.value))
+    return close and np.hypot(norms.l2(a.control, b.control), norms.head(a.control, b.control)) <= SAME_CONTROL

@@ -1,0 +1,88 @@
+"""What a minimisation returns: the minimiser with its certificate, and how the minimisation ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from math import nan
+from typing import Any
+
+
+class Status(Enum):
+    """How a minimisation ended; the value is the sentence to show, with a remedy."""
+
+    CONVERGED = "converged: the gradient is below the tolerance"
+    ROUNDING = (
+        "converged to the rounding floor: the gradient is within ten times its own rounding error, "
+        "which is above the tolerance; ask for a larger tol"
+    )
+    KINKS = (
+        "stationary up to kinks: the activation has no derivative where its minimisers sit, "
+        "so that only values are comparable; use a smooth activation for a certificate"
+    )
+    JUMPED = (
+        "converged, but on another branch than the depth before: the change of the weights did not fall; "
+        "start the branch at a larger depth or put more depths in between"
+    )
+    SADDLE = "saddle: the Hessian has a direction of non-positive curvature; try another start or seed"
+    STALLED = (
+        "not converged: the gradient stopped falling above the tolerance; "
+        "try another start, a larger alpha or a larger tol"
+    )
+    RESOLUTION = (
+        "resolution exhausted: the gradient is below the tolerance but two resolutions still differ by more than "
+        "asked at the stated maximum; ask for a larger tol"
+    )
+    NOT_FINITE = "not converged: the objective is not finite; rescale the data or try another start or a larger alpha"
+
+    @property
+    def converged(self) -> bool:
+        """Whether value and control are those of a certified local minimum."""
+        return self in (Status.CONVERGED, Status.ROUNDING, Status.JUMPED)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """A computed minimiser and its certificate.
+
+    Attributes
+    ----------
+    control : Layers or Curve
+    value, data_loss
+        The objective, and its data term alone.
+    residual
+        |∂E/∂u| in the coordinates in which the regulariser is |u|².
+    curvature
+        Least eigenvalue of the Hessian in those coordinates; 2 is the regulariser alone; NaN if it was not computed.
+    distance_bound
+        To first order, the distance in u to the true minimiser: residual / curvature, for a curve plus the resolution
+        error.
+    error_bar
+        Estimated error of `value`: rounding and residual² / curvature (network), two resolutions (curve).
+    iterations, gradients, hessian_products
+        Of the minimisation alone.
+    certificate_products
+        Hessian products spent on `curvature` and the error bar.
+    seconds
+        Wall time, certificate included.
+    seed
+        Seed of the random start, None if the start was given.
+    """
+
+    control: Any
+    value: float
+    data_loss: float
+    residual: float
+    curvature: float
+    distance_bound: float
+    error_bar: float
+    iterations: int
+    gradients: int
+    hessian_products: int
+    status: Status
+    certificate_products: int = 0
+    seconds: float = nan
+    seed: int | None = None

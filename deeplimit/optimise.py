@@ -1,0 +1,293 @@
+"""Minimise a function of a vector to certified optimality. It knows functions and vectors, not networks.
+
+The function's Hessian is 2I + compact in the coordinates it is given in. SciPy's trust-region Krylov method brings a
+far start near a minimum; Newton's method with conjugate gradients, which compares gradients and never values, then
+reaches the rounding floor of the gradient. What is reached is certified by the gradient's norm and the Hessian's least
+eigenvalue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import optimize
+from scipy.sparse import linalg
+
+from deeplimit.minimum import Minimum, Status
+from deeplimit.spectrum import Hints, Operator, Vector, least_eigenpair, linear_operator
+
+__all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_nonsmooth", "minimise"]
+
+MAX_NEWTON = 40
+COARSE_GRADIENT = 1e-5
+ESCAPES = 6
+
+
+class Point(Protocol):
+    """A function at one vector."""
+
+    @property
+    def value(self) -> float:
+        """E(u)."""
+
+    @property
+    def data_loss(self) -> float:
+        """The part of E(u) that is not the regulariser."""
+
+    @property
+    def gradient(self) -> Vector:
+        """∂E/∂u."""
+
+    def product(self, v: Vector) -> Vector:
+        """The Hessian times v."""
+
+
+Objective = Callable[[Vector], Point]
+
+
+class Evaluations:
+    """An objective that counts its gradients and Hessian products and remembers its last two points."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.gradients = self.products = 0
+        self._recent: list[tuple[Vector, Point, list[Vector]]] = []
+
+    def _entry(self, u: Vector) -> tuple[Vector, Point, list[Vector]]:
+        for entry in self._recent:
+            if entry[0] is u or np.array_equal(entry[0], u):
+                return entry
+        self._recent = [(u.copy(), self.objective(u), []), *self._recent[:1]]
+        return self._recent[0]
+
+    def value(self, u: Vector) -> float:
+        """E(u)."""
+        return self._entry(u)[1].value
+
+    def gradient(self, u: Vector) -> Vector:
+        """∂E/∂u, counted once a point."""
+        _, point, kept = self._entry(u)
+        if not kept:
+            kept.append(point.gradient)
+            self.gradients += 1
+        return kept[0]
+
+    def product(self, u: Vector, v: Vector) -> Vector:
+        """The Hessian at u times v, counted."""
+        self.products += 1
+        return self._entry(u)[1].product(v)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where a minimisation ended and what it cost."""
+
+    u: Vector
+    residual: float
+    status: Status
+    iterations: int
+    gradients: int
+    products: int
+
+
+class _NegativeCurvature(Exception):
+    """Conjugate gradients met a direction v with v·Hv ≤ 0."""
+
+
+def _norm(v: Vector) -> float:
+    return float(np.linalg.norm(v))
+
+
+def _newton_step(f: Evaluations, u: Vector, relative: float, preconditioner: Operator | None) -> Vector:
+    """s with |Hs + g| ≤ relative·|g| by (preconditioned) conjugate gradients."""
+
+    def product(v: Vector) -> Vector:
+        Hv = f.product(u, v)
+        if not v @ Hv > 0:
+            raise _NegativeCurvature
+        return Hv
+
+    size = len(u)
+    M = linear_operator(preconditioner, size) if preconditioner else None
+    step, _ = linalg.cg(
+        linear_operator(product, size), -f.gradient(u), rtol=relative, atol=0.0, maxiter=max(200, 10 * size), M=M
+    )
+    return step
+
+
+def _newton(f: Evaluations, u: Vector, tol: float, preconditioner: Operator | None) -> tuple[Vector, Status, int]:
+    """Newton-CG while the gradient falls; STALLED if it stopped falling or met negative curvature."""
+    residual = _norm(f.gradient(u))
+    for iteration in range(MAX_NEWTON):
+        if residual <= tol:
+            return u, Status.CONVERGED, iteration
+        # a Newton step squares the relative error r / |2u|, so the linear system needs no more than that
+        relative = min(0.1, max(residual / max(2 * _norm(u), 1e-300), 0.3 * tol / residual))
+        try:
+            step = _newton_step(f, u, relative, preconditioner)
+        except _NegativeCurvature:
+            return u, Status.STALLED, iteration
+        trial = u + step
+        fallen = _norm(f.gradient(trial))
+        if not fallen < 0.5 * residual and _norm(step) <= 1e-6 * _norm(u) and residual <= 10 * gradient_floor(f, u):
+            return (trial if fallen < residual else u), Status.ROUNDING, iteration + 1
+        if not fallen < residual:
+            return u, Status.STALLED, iteration + 1
+        u, residual = trial, fallen
+    return u, Status.STALLED, MAX_NEWTON
+
+
+def _probe(u: Vector, seed: int) -> Vector:
+    """A step so small that third derivatives vanish below rounding, so large that every rounding is drawn anew."""
+    direction = np.random.default_rng(seed).standard_normal(len(u))
+    return 1e-9 * max(_norm(u), 1.0) * direction / _norm(direction)
+
+
+def gradient_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
+    """Estimated norm of the rounding error of ∂E/∂u: what |g(u + δ) − g(u) − Hδ| is made of for |δ| = 1e-9 |u|."""
+    noises = []
+    for seed in range(probes):
+        delta = _probe(u, seed)
+        noises.append(_norm(f.objective(u + delta).gradient - f.gradient(u) - f.product(u, delta)))
+    return math.sqrt(float(np.mean(np.square(noises))) / 2)
+
+
+def value_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
+    """Estimated rounding error of E(u) at a stationary point, from E(u + δ) − E(u) for |δ| = 1e-9 |u|."""
+    value = f.value(u)
+    noise = max(abs(f.objective(u + _probe(u, seed)).value - value) for seed in range(probes))
+    return noise + 4 * np.finfo(float).eps * abs(value)
+
+
+def _trust_region(f: Evaluations, u: Vector, gtol: float) -> tuple[Vector, int]:
+    result = optimize.minimize(
+        f.value, u, jac=f.gradient, hessp=f.product, method="trust-krylov", options={"gtol": gtol, "maxiter": 500}
+    )
+    return result.x, result.nit
+
+
+def minimise(
+    objective: Objective, u: Vector, *, tol: float = 1e-10, preconditioner: Operator | None = None, near: bool = False
+) -> Optimum:
+    """A stationary point of a smooth function, reached downhill from u.
+
+    Parameters
+    ----------
+    objective
+        u ↦ point with `value`, `gradient` and `product`.
+    tol
+        Norm of the gradient to reach, or ten times its rounding error where that is larger.
+    preconditioner
+        Symmetric positive definite approximation of the inverse Hessian for the Newton steps.
+    near
+        True tries Newton's method at once and goes back to the trust region only if it fails.
+    """
+    f = Evaluations(objective)
+    iterations, status = 0, Status.STALLED
+    if not (math.isfinite(f.value(u)) and np.isfinite(f.gradient(u)).all()):
+        return Optimum(u, math.nan, Status.NOT_FINITE, 0, f.gradients, f.products)
+    if near:
+        u_near, status, iterations = _newton(f, u, tol, preconditioner)
+        if status is not Status.STALLED:
+            u = u_near
+    for gtol in (COARSE_GRADIENT, 1e-3 * COARSE_GRADIENT):
+        if status is Status.STALLED:
+            u, count = _trust_region(f, u, gtol)
+            u, status, newton = _newton(f, u, tol, preconditioner)
+            iterations += count + newton
+    return Optimum(u, _norm(f.gradient(u)), status, iterations, f.gradients, f.products)
+
+
+def _escape(objective: Objective, u: Vector, direction: Vector) -> Vector:
+    """A point below the saddle u along a direction of negative curvature; u itself if there is none within reach."""
+    value = objective(u).value
+    for exponent in range(12):
+        for sign in (1.0, -1.0):
+            trial = u + sign * 0.5**exponent * direction
+            if objective(trial).value < value:
+                return trial
+    return u
+
+
+def local_minimum(
+    objective: Objective,
+    u: Vector,
+    control: Callable[[Vector], Any],
+    *,
+    tol: float = 1e-10,
+    hints: Hints | None = None,
+    near: bool = False,
+) -> tuple[Minimum, Vector]:
+    """A certified local minimum of a smooth function, and the direction of least curvature there.
+
+    Saddles are left downhill along that direction, a few times at most.
+
+    Parameters
+    ----------
+    control
+        What to make of the minimiser u.
+    hints
+        From a coarser grid.
+    near
+        As for `minimise`.
+    """
+    began = perf_counter()
+    iterations = gradients = products = certificate = 0
+    for remaining in reversed(range(ESCAPES)):
+        optimum = minimise(objective, u, tol=tol, preconditioner=hints.preconditioner if hints else None, near=near)
+        iterations, gradients, products = (
+            iterations + optimum.iterations,
+            gradients + optimum.gradients,
+            products + optimum.products,
+        )
+        u = optimum.u
+        f = Evaluations(objective)
+        curvature, direction = math.nan, np.zeros(len(u))
+        if optimum.status is Status.NOT_FINITE:
+            break
+        curvature, direction = least_eigenpair(partial(f.product, u), len(u), hints)
+        certificate += f.products
+        if not (curvature < 0 and remaining):
+            break
+        below = _escape(objective, u, direction)
+        if below is u:
+            break
+        u, near = below, False
+    point = objective(u)
+    status = Status.SADDLE if optimum.status is not Status.NOT_FINITE and not curvature > 0 else optimum.status
+    distance = optimum.residual / curvature if curvature > 0 else math.inf
+    bar = value_floor(Evaluations(objective), u) + optimum.residual * distance
+    counts = (iterations, gradients, products)
+    values = (point.value, point.data_loss, optimum.residual, curvature, distance, bar)
+    return Minimum(control(u), *values, *counts, status, certificate, perf_counter() - began), direction
+
+
+def local_minimum_nonsmooth(
+    objective: Objective, u: Vector, control: Callable[[Vector], Any], *, tol: float = 1e-10, rounds: int = 6
+) -> Minimum:
+    """Where limited-memory BFGS finds no further descent; the error bar is what its last restart still gained.
+
+    The status is CONVERGED only if the gradient there is below `tol`, that is, if no kink is near; curvature and
+    distance bound are NaN.
+    """
+    began = perf_counter()
+    f = Evaluations(objective)
+    iterations, value, gain = 0, f.value(u), math.inf
+    options = {"maxiter": 5000, "maxfun": 20000, "maxcor": 30, "ftol": 0.0, "gtol": 0.1 * tol}
+    for _ in range(rounds):
+        result = optimize.minimize(f.value, u, jac=f.gradient, method="L-BFGS-B", options=options)
+        u, iterations, gain, value = result.x, iterations + result.nit, value - float(result.fun), float(result.fun)
+        if gain <= 1e-13 * abs(value):
+            break
+    residual = _norm(f.gradient(u))
+    status = Status.CONVERGED if residual <= tol else Status.KINKS
+    bar = gain + value_floor(f, u)
+    values = (value, objective(u).data_loss, residual, math.nan, math.nan, bar)
+    counts = (iterations, f.gradients, f.products)
+    return Minimum(control(u), *values, *counts, status, seconds=perf_counter() - began)
