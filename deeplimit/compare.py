@@ -1,0 +1,168 @@
+"""A trained network against the limit: every gap of one row of a depth sweep, and the orders at which gaps fall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from deeplimit import continuum, discrete, expansion
+from deeplimit.control import Curve, Layers
+from deeplimit.minimum import Minimum
+from deeplimit.norms import h1, head, l2, sup, tl2
+from deeplimit.problem import Problem
+
+__all__ = ["CONTROL_GAPS", "VALUE_GAPS", "Order", "gaps", "h1", "head", "l2", "order", "orders", "sup", "tl2"]
+
+VALUE_GAPS = ("value_gap", "recovery_gap", "liminf_gap")
+CONTROL_GAPS = ("control_l2", "control_sup", "control_h1", "control_tl2", "head_gap", "state_sup")
+GAPS = (*VALUE_GAPS, *CONTROL_GAPS)
+RESOLVED = 100  # a gap this many times the solvers' error may enter a fit
+FIT_POINTS = 5
+CONFIDENCE = 0.95
+
+
+def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
+    """One row of a depth sweep: the minimiser of E_n against that of E_∞.
+
+    With Θ_i the network's (K, b), Θ* the limit's, t_i = i/n, h = 1/n, Frobenius norms:
+
+    - value_gap = min E_n − min E_∞ and predicted_gap = e₁/n (not for relu);
+    - recovery_gap = E_n(Θ*(t_i)) − min E_∞;  liminf_gap = E_∞(Θ̂_n) − min E_∞, Θ̂_n the piecewise linear interpolant;
+    - control_l2 = (h Σ|Θ_i − Θ*(t_i)|²)^½, control_sup = max_i |·|, control_h1 = (n Σ|Δ(Θ_i − Θ*(t_i))|²)^½,
+      control_tl2 the identity-coupling bound of TL², head_gap over (W, c), state_sup = max over i, s of |X_i − X(t_i)|;
+    - error_bar, limit_error for the value columns; control_error, the distance bounds of both sides in the norms of the
+      control columns (first order; NaN where a side has none).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `net` is not a network's minimum or `limit` not a curve's.
+    """
+    layers, curve = net.control, limit.control
+    if not isinstance(layers, Layers) or not isinstance(curve, Curve):
+        raise TypeError("gaps compares the Minimum of discrete.minimise with the Minimum of continuum.minimise")
+    samples = curve.sample(layers.depth)
+    distance = net.distance_bound + limit.distance_bound
+    deep_error = distance * problem.metric.embedding() if distance < math.inf else math.nan
+    smooth = problem.activation.smooth
+    return {
+        "depth": layers.depth,
+        "value": net.value,
+        "error_bar": net.error_bar,
+        "limit_value": limit.value,
+        "limit_error": limit.error_bar,
+        "value_gap": net.value - limit.value,
+        "predicted_gap": expansion.value_constant(problem, limit) / layers.depth if smooth else math.nan,
+        "recovery_gap": discrete.objective(problem, samples) - limit.value,
+        "liminf_gap": continuum.objective(problem, layers.interpolant()) - limit.value,
+        "control_l2": l2(layers, samples),
+        "control_sup": sup(layers, samples),
+        "control_h1": h1(layers, samples),
+        "control_tl2": tl2(layers, curve),
+        "head_gap": head(layers, curve),
+        "state_sup": _state_sup(problem, layers, curve),
+        "data_loss": net.data_loss,
+        "residual": net.residual,
+        "curvature": net.curvature,
+        "distance_bound": net.distance_bound,
+        "iterations": net.iterations,
+        "gradients": net.gradients,
+        "hessian_products": net.hessian_products,
+        "seconds": net.seconds,
+        "status": str(net.status),
+        "limit_status": str(limit.status),
+        "control_error": deep_error,
+        "dropped": "; ".join(problem.dropped),
+    }
+
+
+def _state_sup(problem: Problem, layers: Layers, curve: Curve) -> float:
+    difference = discrete.states(problem, layers) - continuum.states(problem, curve, layers.depth)
+    return float(torch.linalg.vector_norm(difference, dim=-1).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """How a gap falls with depth: gap ≈ C n^(−slope).
+
+    `pairwise[k]` is the observed order between the depths k and k + 1, NaN where a gap is not resolved; `slope` is the
+    least-squares fit over the last resolved depths with its confidence interval [low, high]; without three
+    resolved depths the three are NaN and `note` says why.
+    """
+
+    pairwise: tuple[float, ...]
+    slope: float
+    low: float
+    high: float
+    depths: tuple[int, ...]
+    note: str
+
+
+def order(depth: Iterable[float], gap: Iterable[float], error: Iterable[float]) -> Order:
+    """The observed order of a gap, from the depths at which the solvers' error is below a hundredth of it.
+
+    Parameters
+    ----------
+    depth, gap, error
+        One number per depth, depths increasing; a gap may be signed; a NaN error counts as unresolved.
+    """
+    n, size, floor = (np.asarray(list(v), dtype=float) for v in (depth, gap, error))
+    if not (len(n) == len(size) == len(floor)):
+        raise ValueError(f"depth, gap and error must have one length, got {len(n)}, {len(size)} and {len(floor)}")
+    if (np.diff(n) <= 0).any():
+        raise ValueError(f"depths must increase strictly, got {n.tolist()}")
+    resolved = RESOLVED * floor < np.abs(size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(resolved, np.log(np.abs(size)), math.nan)
+        pairwise = -np.diff(logs) / np.diff(np.log(n))
+    changed = np.sign(size[1:]) != np.sign(size[:-1])
+    pairwise = np.where(changed, math.nan, pairwise)
+    note = "" if resolved.all() else f"not resolved at {int((~resolved).sum())} of {len(n)} depths"
+    return _fit(n, logs, resolved & (np.sign(size) == np.sign(size[-1:])), tuple(pairwise), note)
+
+
+def _fit(n: np.ndarray, logs: np.ndarray, usable: np.ndarray, pairwise: tuple[float, ...], note: str) -> Order:
+    chosen = np.flatnonzero(usable)[-FIT_POINTS:]
+    depths = tuple(int(k) for k in n[chosen])
+    if len(chosen) < 3:
+        why = f"no fit: the solvers' error is below a hundredth of the gap at {len(chosen)} depths, three are needed"
+        return Order(pairwise, math.nan, math.nan, math.nan, depths, why)
+    line = stats.linregress(np.log(n[chosen]), logs[chosen])
+    half = line.stderr * stats.t.ppf((1 + CONFIDENCE) / 2, len(chosen) - 2)
+    return Order(pairwise, -line.slope, -line.slope - half, -line.slope + half, depths, note)
+
+
+def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data") -> pd.DataFrame:
+    """Observed orders of the gaps of a depth sweep, one row per group and column.
+
+    Columns of the answer: the group, `quantity`, `last` (the order between the two deepest networks), `order`, `low`,
+    `high` (fit and its 95 % interval), `constant` (n · gap at the deepest network), `depths` (those of the fit) and
+    `note`.
+    """
+    rows = []
+    for name, group in table.groupby(by, sort=False):
+        group = group.sort_values("depth")
+        for column in columns:
+            error = group["error_bar"] + group["limit_error"] if column in VALUE_GAPS else group["control_error"]
+            found = order(group["depth"], group[column], error)
+            rows.append(
+                {
+                    by: name,
+                    "quantity": column,
+                    "last": found.pairwise[-1] if found.pairwise else math.nan,
+                    "order": found.slope,
+                    "low": found.low,
+                    "high": found.high,
+                    "constant": float(group["depth"].iloc[-1] * group[column].iloc[-1]),
+                    "depths": ", ".join(map(str, found.depths)),
+                    "note": found.note,
+                }
+            )
+    return pd.DataFrame(rows)

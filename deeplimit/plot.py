@@ -1,0 +1,241 @@
+"""Figures from tables: convergence curves, weights over depth, the flow of the data and decision regions.
+
+Every function reads a DataFrame, returns a matplotlib Figure and shows nothing; `save` writes a PNG beside the table.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+
+from deeplimit.study import results_path
+
+MARKERS = "osD^vPX*"
+DPI = 160
+LIMIT = "∞"  # the depth of the limit in a table
+STYLE: Any = {"figure.dpi": DPI, "axes.titlesize": "medium", "legend.frameon": False, "font.size": 9}
+SYMBOLS = {
+    "value_gap": "value  |min Eₙ − min E∞|",
+    "recovery_gap": "recovery  Eₙ(Θ* at i/n) − min E∞",
+    "liminf_gap": "liminf  E∞(Θₙ interpolated) − min E∞",
+    "predicted_gap": "predicted value gap  |e₁|/n",
+    "value_gap / predicted_gap": "value gap / predicted  e₁/n",
+    "control_l2": "K, b: nodal L²",
+    "control_sup": "K, b: sup",
+    "control_h1": "K, b: discrete H¹",
+    "control_tl2": "K, b: TL² bound",
+    "head_gap": "W, c",
+    "state_sup": "states: sup",
+}
+# What the solvers' error of a gap is, by the first word of its column.
+FLOORS = {"control": ("control_error",), "head": ("control_error",), "state": ("control_error",)}
+VALUE_FLOOR = ("error_bar", "limit_error")
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=DPI)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def _saved(figure: Figure, save: str | Path | None) -> Figure:
+    if save is not None:
+        path = results_path(save, ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})  # no versions, so that equal figures are equal files
+    return figure
+
+
+def rates(
+    table: pd.DataFrame,
+    *,
+    x: str = "depth",
+    y: Sequence[str] | Sequence[Sequence[str]] = (("value_gap",), ("control_l2",)),
+    order: float = 1,
+    by: str = "data",
+    save: str | Path | None = None,
+) -> Figure:
+    """Gaps against depth on logarithmic axes, a column of panels per group.
+
+    The dashed line has slope −order, the dotted one is the predicted value gap; the grey band is the solvers' error,
+    below which a gap means nothing.
+
+    Parameters
+    ----------
+    table
+        A depth sweep.
+    y
+        Columns to draw, by absolute value; a list of lists makes a row of panels of each. "value_gap / predicted_gap"
+        draws that quotient, which tends to 1 where the prediction holds.
+    by
+        Column whose values get a column of panels each, if the table has it.
+    save
+        Name or path without suffix.
+    """
+    groups = list(table.groupby(by, sort=False)) if by in table else [("", table)]
+    flat = all(isinstance(row, str) for row in y)
+    rows = [[str(row) for row in y]] if flat else [list(row) for row in y]
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(len(rows), len(groups), 3.7, 2.9, sharex=True, sharey="row")
+        colours = dict(zip(itertools.chain(*rows), itertools.cycle(sns.color_palette("colorblind")), strict=False))
+        for columns, line in zip(rows, axes, strict=True):
+            lows = [
+                _rate_panel(ax, group.sort_values(x), x, columns, order, colours)
+                for ax, (_, group) in zip(line, groups, strict=True)
+            ]
+            if " / " not in columns[0]:
+                line[0].set_ylim(bottom=min(lows))
+            line[0].set_ylabel("ratio" if " / " in columns[0] else "distance to the limit")
+            line[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+        for top, bottom, (name, _) in zip(axes[0], axes[-1], groups, strict=True):
+            top.set_title(str(name))
+            bottom.set_xlabel("depth n")
+    return _saved(figure, save)
+
+
+def _rate_panel(
+    ax: Axes, group: pd.DataFrame, x: str, columns: list[str], order: float, colours: dict[str, Any]
+) -> float:
+    """Draw one panel; the lower end of what it shows."""
+    depth = group[x].to_numpy(dtype=float)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(depth, [f"{n:g}" for n in depth], rotation=60)
+    ax.minorticks_off()
+    if " / " in columns[0]:
+        return _ratio_panel(ax, group, depth, columns, colours)
+    for column, marker in zip(columns, itertools.cycle(MARKERS), strict=False):
+        look: Any = {"color": colours[column], "marker": marker, "ms": 4, "lw": 1.2}
+        ax.plot(depth, group[column].abs(), label=SYMBOLS.get(column, column), **look)
+    if "value_gap" in columns and "predicted_gap" in group and group["predicted_gap"].notna().any():
+        ax.plot(depth, group["predicted_gap"].abs(), color="black", lw=1.2, ls=":", label=SYMBOLS["predicted_gap"])
+    gaps = group[columns].abs().to_numpy(dtype=float)
+    anchor = 2.5 * np.nanmax(gaps[0])
+    ax.plot(depth, anchor * (depth / depth[0]) ** -order, color="0.35", lw=1, ls="--", label=f"slope −{order:g}")
+    ax.set_yscale("log")
+    floor = FLOORS.get(columns[0].split("_")[0], VALUE_FLOOR)
+    least = np.nanmin(gaps[gaps > 0])
+    if all(column in group for column in floor) and group[list(floor)].notna().to_numpy().all():
+        error = group[list(floor)].sum(axis=1).to_numpy(dtype=float)
+        ax.fill_between(depth, 1e-20, error, color="0.6", alpha=0.5, lw=0, label="solvers' error")
+        least = min(least, error.min())
+    return float(0.3 * least)
+
+
+def _ratio_panel(
+    ax: Axes, group: pd.DataFrame, depth: np.ndarray, columns: list[str], colours: dict[str, Any]
+) -> float:
+    for column, marker in zip(columns, itertools.cycle(MARKERS), strict=False):
+        top, bottom = column.split(" / ")
+        look: Any = {"color": colours[column], "marker": marker, "ms": 4, "lw": 1.2}
+        ax.plot(depth, group[top] / group[bottom], label=SYMBOLS.get(column, column), **look)
+    ax.axhspan(0.99, 1.01, color="0.6", alpha=0.5, lw=0, label="within 1 %")
+    return math.nan
+
+
+def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
+    """Weights over depth for growing n, over those of the limit.
+
+    Parameters
+    ----------
+    table
+        Columns `by`, `entry` (a name such as "K[0, 1]"), `depth` (a number, or "∞" for the limit), `t`, `weight`.
+        One column of panels per group, one row per entry.
+    """
+    groups = list(table.groupby(by, sort=False))
+    rows = max(group["entry"].nunique() for _, group in groups)
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(rows, len(groups), 4.3, 2.5, sharex=True)
+        for column, (name, group) in zip(axes.T, groups, strict=True):
+            for ax, (entry, lines) in zip(column, group.groupby("entry", sort=False), strict=False):
+                _weight_panel(ax, lines)
+                ax.set_ylabel(_entry_label(str(entry)))
+            column[0].set_title(str(name))
+            column[-1].set_xlabel("t = i/n")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return _saved(figure, save)
+
+
+def _entry_label(entry: str) -> str:
+    """K[1, 2] as K₁₂(t)."""
+    block, _, index = entry.partition("[")
+    return f"${block}_{{{index.rstrip(']')}}}(t)$"
+
+
+def _weight_panel(ax: Axes, lines: pd.DataFrame) -> None:
+    depths = [depth for depth in lines["depth"].unique() if str(depth) != LIMIT]
+    for depth, colour in zip(depths, sns.color_palette("viridis_r", len(depths)), strict=True):
+        part = lines[lines["depth"] == depth]
+        t, value = part["t"].to_numpy(dtype=float), part["weight"].to_numpy(dtype=float)
+        t, value = np.append(t, 1.0), np.append(value, value[-1])  # the last layer lasts until t = 1
+        ax.step(t, value, where="post", color=colour, lw=1.2, label=f"n = {depth}")
+    limit = lines[lines["depth"].astype(str) == LIMIT]
+    ax.plot(limit["t"], limit["weight"], color="black", lw=1.6, ls="--", label="limit, n = ∞")
+    ax.margins(x=0.01)
+
+
+def flow(paths: pd.DataFrame, regions: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
+    """Two-dimensional data moving through the layers, and the classes that the network decides for, by depth.
+
+    Parameters
+    ----------
+    paths
+        Columns `depth`, `sample`, `label`, `t`, `x1`, `x2`: the states of every sample.
+    regions
+        Columns `depth`, `x1`, `x2`, `score`: the probability of class 1 on a regular grid of inputs.
+    """
+    depths = list(paths["depth"].unique())
+    with mpl.rc_context(STYLE), sns.axes_style("white"):
+        figure, axes = _figure(2, len(depths), 2.7, 2.7, sharex="row", sharey="row")
+        for (upper, lower), depth in zip(axes.T, depths, strict=True):
+            _flow_panel(upper, paths[paths["depth"] == depth])
+            image = _region_panel(lower, regions[regions["depth"] == depth], paths[paths["depth"] == depth])
+            upper.set_title(f"n = {depth}")
+            lower.set_xlabel("x₁")
+        axes[0, 0].set_ylabel("X₂(t), marked at t = 1")
+        axes[1, 0].set_ylabel("x₂, inputs and decision")
+        bar = figure.colorbar(image, ax=axes[1, :], label="probability of class 1", ticks=[0, 0.5, 1])
+        bar.outline.set_visible(False)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return _saved(figure, save)
+
+
+def _classes(paths: pd.DataFrame) -> list[tuple[int, tuple[float, float, float], str]]:
+    palette = sns.color_palette("colorblind")
+    return [(int(k), to_rgb(palette[i % 10]), "os^D"[i % 4]) for i, k in enumerate(sorted(paths["label"].unique()))]
+
+
+def _flow_panel(ax: Axes, paths: pd.DataFrame) -> None:
+    for label, colour, marker in _classes(paths):
+        part = paths[paths["label"] == label]
+        for _, path in part.groupby("sample"):
+            ax.plot(path["x1"], path["x2"], color=colour, lw=0.6, alpha=0.5)
+        ends = part[part["t"] == part["t"].max()]
+        ax.plot(ends["x1"], ends["x2"], marker, color=colour, ms=3.5, mec="white", mew=0.4, label=f"class {label}")
+    ax.set_xlabel("X₁(t)")
+
+
+def _region_panel(ax: Axes, regions: pd.DataFrame, paths: pd.DataFrame) -> Any:
+    grid = regions.pivot(index="x2", columns="x1", values="score")
+    extent: Any = (grid.columns.min(), grid.columns.max(), grid.index.min(), grid.index.max())
+    zero, one = (colour for _, colour, _ in _classes(paths)[:2])
+    shades = LinearSegmentedColormap.from_list("classes", [zero, (1.0, 1.0, 1.0), one])
+    image = ax.imshow(
+        grid.to_numpy(), origin="lower", extent=extent, cmap=shades, vmin=0, vmax=1, aspect="auto", alpha=0.6
+    )
+    ax.contour(grid.columns, grid.index, grid.to_numpy(), levels=[0.5], colors="black", linewidths=1)
+    for label, colour, marker in _classes(paths):
+        starts = paths[(paths["label"] == label) & (paths["t"] == 0)]
+        ax.plot(starts["x1"], starts["x2"], marker, color=colour, ms=3.5, mec="white", mew=0.4)
+    return image

@@ -1,0 +1,81 @@
+"""Do minima and minimisers of E_n converge to those of E_∞, at first order and with the predicted constant?
+
+Thorpe & van Gennip, Deep limits of residual neural networks (2023), prove min E_n → min E_∞ and, along subsequences,
+argmin E_n → argmin E_∞. The rate 1/n and its constant e₁ are derived in `deeplimit.expansion`. For each data set
+random networks are trained at the coarsest depth, every branch that can still be the lowest is followed to the deepest
+network, and the one that is lowest there is compared with the minimiser of E_∞ that it leads to.
+
+breast_cancer has α = 1: its data term is a sum over 569 points, and with α = 0.01 the regulariser is too weak to hold
+the best branch from one depth to the next: gaps along it would compare different minima.
+"""
+
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from deeplimit import Problem, compare, continuum, data, discrete, plot, study, trace
+from deeplimit.minimum import Minimum
+
+PROBLEMS = {
+    "iris": Problem(data.iris(), activation="tanh", loss="softmax", alpha=0.01),
+    "breast_cancer": Problem(data.breast_cancer(features=4), activation="tanh", loss="logistic", alpha=1.0),
+    "moons": Problem(data.moons(), activation="tanh", loss="logistic", alpha=0.01),
+}
+DEPTHS = [8, 16, 32, 64, 128, 256, 512, 1024]
+STARTS = 16
+SEED = 0
+WEIGHT_DEPTHS = [8, 16, 32, 128]  # in the figure of the weights
+FLOW = "moons"  # two-dimensional data for the figure of the flow
+FLOW_DEPTHS = [4, 16, 256]
+
+QUICK = {"DEPTHS": [8, 16, 32, 64, 128], "STARTS": 4, "WEIGHT_DEPTHS": [8, 128], "FLOW_DEPTHS": [4, 128]}
+GAPS = [
+    ["value_gap / predicted_gap"],
+    ["value_gap", "recovery_gap", "liminf_gap"],
+    ["control_l2", "control_sup", "control_h1", "head_gap"],
+]
+LINE = ["data", "depth", "value", "value_gap", "predicted_gap", "control_l2", "residual", "curvature", "status"]
+
+
+@cache
+def solve(name: str) -> tuple[dict[int, Minimum], Minimum]:
+    """The branch that is lowest at the deepest network, by depth, and the minimiser of E_∞ that it leads to."""
+    nets = dict(zip(DEPTHS, discrete.lowest(PROBLEMS[name], DEPTHS, starts=STARTS, seed=SEED), strict=True))
+    return nets, continuum.minimise(PROBLEMS[name], start=nets[DEPTHS[-1]].control)
+
+
+def measure(data: str, depth: int) -> dict[str, Any]:
+    """One row of the table."""
+    nets, limit = solve(data)
+    return {"branch": "lowest", "start_seed": nets[depth].seed} | compare.gaps(PROBLEMS[data], nets[depth], limit)
+
+
+def weights(name: str) -> pd.DataFrame:
+    """Weights over depth, for the figure."""
+    nets, limit = solve(name)
+    return trace.weights({n: nets[n] for n in WEIGHT_DEPTHS}, limit).assign(data=name)
+
+
+def draw_flow(save: str) -> None:
+    """The figure of the flow; depths that the table leaves out are reached from its coarsest network."""
+    problem, (nets, limit) = PROBLEMS[FLOW], solve(FLOW)
+    start = nets[DEPTHS[0]].control
+    chosen = {n: nets[n] if n in nets else discrete.minimise(problem, n, start=start) for n in FLOW_DEPTHS}
+    plot.flow(trace.states(problem, chosen, limit), trace.regions(problem, chosen, limit), save=save)
+
+
+def main(save: str = "depth_limit") -> None:
+    """The table, the orders, the record and the figures."""
+    table = study.sweep(measure, save=save, show=LINE, data=list(PROBLEMS), depth=DEPTHS)
+    orders = compare.orders(table)
+    print(orders.to_string(index=False, float_format="{:.4g}".format))
+    notes = {name: problem.notes for name, problem in PROBLEMS.items()}
+    study.record(save, study.constants(globals()), orders=orders.to_dict("records"), notes=notes)
+    plot.rates(table, y=GAPS, save=save)
+    plot.weights(pd.concat([weights(name) for name in PROBLEMS]), save=f"{save}_weights")
+    draw_flow(f"{save}_flow")
+
+
+if __name__ == "__main__":
+    study.run(main, globals())
