@@ -107,9 +107,10 @@ def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float) -> M
         u = coordinates.vector(fine.control)
         hints = spectrum.prolonged(partial(_carry, source, coordinates))
         finer, _ = optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=True)
-        fine = _with_resolution_error(finer, fine, coordinates.vector(finer.control) - u)
-        wanted = CONTROL_FACTOR * tol * float(np.linalg.norm(u))
-        if not fine.status.converged or (fine.error_bar <= tol * abs(fine.value) and fine.distance_bound <= wanted):
+        change = float(np.linalg.norm(coordinates.vector(finer.control) - u))
+        fine = _with_resolution_error(finer, fine, change)
+        resolved = fine.error_bar <= tol * abs(fine.value) and change <= CONTROL_FACTOR * tol * float(np.linalg.norm(u))
+        if resolved or not fine.status.converged:
             return fine
     return replace(fine, status=Status.RESOLUTION)
 
@@ -126,18 +127,18 @@ def _minimise_kinked(problem: Problem, control: Layers | Curve, tol: float) -> M
         energy, coordinates = _energy(problem, Hats(cells), cells)
         u = coordinates.vector(control if fine is None else fine.control)
         finer = optimise.local_minimum_nonsmooth(energy, u, coordinates.control, tol=tol)
-        fine = finer if fine is None else _with_resolution_error(finer, fine, np.full_like(u, np.nan))
+        fine = finer if fine is None else _with_resolution_error(finer, fine, np.nan)
     assert fine is not None
     return fine
 
 
-def _with_resolution_error(fine: Minimum, coarse: Minimum, change: np.ndarray) -> Minimum:
-    """The finer minimum with what the coarser one says about its error; `change` is that of u."""
+def _with_resolution_error(fine: Minimum, coarse: Minimum, change: float) -> Minimum:
+    """The finer minimum with what the coarser one says about its error; `change` is the distance in u."""
     counters = ("iterations", "gradients", "hessian_products", "certificate_products")
     return replace(
         fine,
         error_bar=fine.error_bar + abs(fine.value - coarse.value),
-        distance_bound=fine.distance_bound + float(np.linalg.norm(change)),
+        distance_bound=fine.distance_bound + change,
         seconds=fine.seconds + coarse.seconds,
         **{k: getattr(fine, k) + getattr(coarse, k) for k in counters},
     )

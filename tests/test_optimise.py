@@ -1,0 +1,334 @@
+"""Certified minimisation of functions of a vector: the truth is linear algebra and functions with known minima."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from deeplimit import optimise
+from deeplimit.minimum import Minimum, Status
+from deeplimit.optimise import (
+    Evaluations,
+    gradient_floor,
+    local_minimum,
+    local_minimum_nonsmooth,
+    minimise,
+    value_floor,
+)
+
+Vector = np.ndarray
+
+
+@dataclass
+class Function:
+    """A function with its derivatives; counts how often each was computed."""
+
+    value: Callable[[Vector], float]
+    gradient: Callable[[Vector], Vector]
+    hessian: Callable[[Vector], np.ndarray]
+    calls: dict[str, int] = field(default_factory=lambda: {"value": 0, "gradient": 0, "product": 0})
+
+    def __call__(self, u: Vector) -> At:
+        return At(self, u.copy())
+
+
+class At:
+    """A `Function` at one point."""
+
+    def __init__(self, function: Function, u: Vector) -> None:
+        self.function, self.u = function, u
+
+    @property
+    def value(self) -> float:
+        self.function.calls["value"] += 1
+        return float(self.function.value(self.u))
+
+    @property
+    def data_loss(self) -> float:
+        return float(self.function.value(self.u) - self.u @ self.u)
+
+    @property
+    def gradient(self) -> Vector:
+        self.function.calls["gradient"] += 1
+        return self.function.gradient(self.u)
+
+    def product(self, v: Vector) -> Vector:
+        self.function.calls["product"] += 1
+        return self.function.hessian(self.u) @ v
+
+
+def quadratic(size: int = 60, seed: int = 0) -> tuple[Function, Vector]:
+    """E = ½ (u − a)·H (u − a), H = 2I + compact with eigenvalues from 1 to 10⁴, and its minimiser a."""
+    random = np.random.default_rng(seed)
+    Q, _ = np.linalg.qr(random.standard_normal((size, size)))
+    values = 2 + np.concatenate([1e4 / np.arange(1, size) ** 4.0, [-1.0]])
+    H, a = (Q * values) @ Q.T, random.standard_normal(size)
+    return Function(lambda u: 0.5 * (u - a) @ H @ (u - a), lambda u: H @ (u - a), lambda u: H), a
+
+
+def valley(size: int = 50) -> Function:
+    """E = |u|² + Σ (e^{u_j} + e^{−2u_j})/j²: smooth, convex, not quadratic."""
+    w = 1 / np.arange(1, size + 1) ** 2.0
+    return Function(
+        lambda u: u @ u + w @ (np.exp(u) + np.exp(-2 * u)),
+        lambda u: 2 * u + w * (np.exp(u) - 2 * np.exp(-2 * u)),
+        lambda u: np.diag(2 + w * (np.exp(u) + 4 * np.exp(-2 * u))),
+    )
+
+
+def valley_minimiser(size: int = 50) -> Vector:
+    """By bisection of each component's derivative."""
+    w, low, high = 1 / np.arange(1, size + 1) ** 2.0, np.full(size, -1.0), np.full(size, 1.0)
+    for _ in range(80):
+        middle = (low + high) / 2
+        rising = 2 * middle + w * (np.exp(middle) - 2 * np.exp(-2 * middle)) > 0
+        low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+    return (low + high) / 2
+
+
+def wells(size: int = 3) -> Function:
+    """E = Σ (u_j² − 1)²: minima at every corner ±1, curvature 8, value 0; at 0 a maximum of curvature −4."""
+    return Function(
+        lambda u: ((u**2 - 1) ** 2).sum(), lambda u: 4 * u * (u**2 - 1), lambda u: np.diag(12 * u**2 - 4)
+    )
+
+
+def identity(u: Vector) -> Vector:
+    return u.copy()
+
+
+def counted(function: Function) -> Function:
+    function.calls.update(value=0, gradient=0, product=0)
+    return function
+
+
+# Minima
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_quadratic_is_minimised(near: bool) -> None:
+    """The minimiser of ½ (u − a)·H (u − a) is a; one exact Newton step would do."""
+    f, a = quadratic()
+    optimum = minimise(f, np.zeros(60), near=near)
+    assert optimum.status is Status.CONVERGED and optimum.residual <= 1e-10
+    np.testing.assert_allclose(optimum.u, a, atol=1e-10)
+
+
+def test_the_exact_inverse_as_preconditioner_makes_it_one_product_a_step() -> None:
+    """Conjugate gradients with M = H⁻¹ end after one step."""
+    f, a = quadratic()
+    H = f.hessian(a)
+    optimum = minimise(f, np.zeros(60), near=True, preconditioner=lambda v: np.linalg.solve(H, v))
+    assert optimum.status is Status.CONVERGED and optimum.iterations <= 2
+    assert optimum.products <= 2 * optimum.iterations and optimum.gradients <= 3
+    np.testing.assert_allclose(optimum.u, a, atol=1e-10)
+
+
+@pytest.mark.parametrize("distance", [0.1, 10.0, 100.0])
+@pytest.mark.parametrize("near", [False, True])
+def test_a_convex_function_is_minimised_from_far(distance: float, near: bool) -> None:
+    """Where Newton's method fails at first, the trust region leads there; the minimiser is found by bisection."""
+    f = valley()
+    start = distance * np.random.default_rng(0).standard_normal(50) / math.sqrt(50)
+    m, _ = local_minimum(f, start, identity, near=near)
+    assert m.status is Status.CONVERGED
+    np.testing.assert_allclose(m.control, valley_minimiser(), atol=1e-10)
+
+
+def test_counts_are_those_of_the_calls() -> None:
+    """Gradients and products of the minimisation, and the products of the certificate apart, as the function saw them."""
+    for f, start in ((counted(valley()), np.full(50, 3.0)), (counted(quadratic()[0]), np.zeros(60))):
+        optimum = minimise(f, start)
+        assert optimum.status is Status.CONVERGED
+        assert (f.calls["gradient"], f.calls["product"]) == (optimum.gradients, optimum.products)
+        counted(f)
+        m, _ = local_minimum(f, start, identity)
+        assert f.calls["product"] == m.hessian_products + m.certificate_products
+        assert m.hessian_products == optimum.products and m.gradients == optimum.gradients > 0
+        assert m.certificate_products > 0 and m.iterations == optimum.iterations > 0
+
+
+# Certificates
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-4, 1e-8, 1e-12])
+def test_the_certificate_tells_the_truth(tol: float) -> None:
+    """Residual, least eigenvalue, and the distance to the minimiser within residual / curvature to first order."""
+    f = valley()
+    m, direction = local_minimum(f, np.full(50, 0.5), identity, tol=tol, near=True)
+    assert m.status is Status.CONVERGED and m.residual <= tol
+    assert m.residual == np.linalg.norm(f.gradient(m.control))
+    eigenvalues = np.linalg.eigvalsh(f.hessian(m.control))
+    assert m.curvature == pytest.approx(eigenvalues[0], rel=1e-6)
+    assert direction @ f.hessian(m.control) @ direction == pytest.approx(eigenvalues[0], rel=1e-6)
+    assert m.distance_bound == m.residual / m.curvature
+    distance = np.linalg.norm(m.control - valley_minimiser())
+    assert distance <= m.distance_bound * (1 + 0.1 * (tol > 1e-2)) + 1e-15
+    assert m.value == f.value(m.control) and m.data_loss == pytest.approx(m.value - m.control @ m.control, rel=1e-13)
+    assert abs(m.value - f.value(valley_minimiser())) <= m.error_bar
+
+
+def test_a_tolerance_below_rounding_ends_at_the_floor() -> None:
+    """Status ROUNDING, and a gradient within ten times its rounding error: that of the sums in extended precision."""
+    random = np.random.default_rng(3)
+    Q, _ = np.linalg.qr(random.standard_normal((80, 80)))
+    H = (Q * (2 + 1e3 / np.arange(1, 81) ** 2)) @ Q.T
+    H, r = (H + H.T) / 2, random.standard_normal(80)
+    f = Function(lambda u: 0.5 * u @ H @ u - r @ u, lambda u: H @ u - r, lambda u: H)
+    optimum = minimise(f, np.zeros(80), tol=1e-30)
+    exact = H.astype(np.longdouble) @ optimum.u.astype(np.longdouble) - r
+    typical = [
+        np.linalg.norm(f.gradient(v) - (H.astype(np.longdouble) @ v.astype(np.longdouble) - r))
+        for v in (optimum.u + 1e-9 * random.standard_normal((20, 80)))
+    ]
+    floor = math.sqrt(np.mean(np.square(typical, dtype=float)))
+    assert optimum.status is Status.ROUNDING and optimum.status.converged
+    assert optimum.residual <= 10 * floor and np.linalg.norm(exact) <= 12 * floor
+    assert gradient_floor(Evaluations(f), optimum.u) == pytest.approx(floor, rel=0.6)
+
+
+def test_the_value_floor_covers_the_rounding_of_the_value() -> None:
+    """A sum of squares of size 1 that rounds at 1e6 has that rounding in its value, and the error bar says so."""
+    f = Function(lambda u: (u @ u + 1e6) - 1e6 + 1, lambda u: 2 * u, lambda u: 2 * np.eye(len(u)))
+    floor = value_floor(Evaluations(f), np.full(5, 0.1))
+    assert 2e-11 < floor < 1e-9
+    m, _ = local_minimum(f, np.full(5, 0.1), identity)
+    assert abs(m.value - 1) <= m.error_bar < 1e-9
+
+
+# What is no minimum
+
+
+def test_a_saddle_is_left_downhill() -> None:
+    """Started exactly at a critical point that is no minimum, the search goes on to one that is."""
+    f = wells()
+    m, _ = local_minimum(f, np.zeros(3), identity)
+    assert m.status is Status.CONVERGED and m.curvature == pytest.approx(8, rel=1e-9)
+    np.testing.assert_allclose(abs(m.control), 1, atol=1e-10)
+    assert m.value == pytest.approx(0, abs=1e-15) and m.gradients > 0 and m.certificate_products > 0
+
+
+def test_a_saddle_that_cannot_be_left_says_so() -> None:
+    """x² − y² + 2²⁴ y⁴ is lower than at 0 only within 2⁻¹² of it, below the reach of the search."""
+    f = Function(
+        lambda u: u[0] ** 2 - u[1] ** 2 + 2.0**24 * u[1] ** 4,
+        lambda u: np.array([2 * u[0], -2 * u[1] + 2.0**26 * u[1] ** 3]),
+        lambda u: np.diag([2, -2 + 3 * 2.0**26 * u[1] ** 2]),
+    )
+    m, direction = local_minimum(f, np.array([0.7, 0.0]), identity)
+    assert m.status is Status.SADDLE and not m.status.converged
+    assert (
+        m.curvature == pytest.approx(-2) and m.distance_bound == math.inf and m.error_bar == math.inf
+    ) or m.residual == 0
+    np.testing.assert_allclose(abs(direction), [0, 1], atol=1e-12)
+
+
+def test_a_flat_direction_is_not_a_certified_minimum() -> None:
+    """(u_1 + u_2)² + u_1⁴: where the least eigenvalue is not positive the distance to a minimiser is not bounded."""
+    f = Function(
+        lambda u: (u[0] + u[1]) ** 2,
+        lambda u: 2 * (u[0] + u[1]) * np.ones(2),
+        lambda u: 2 * np.ones((2, 2)),
+    )
+    m, _ = local_minimum(f, np.array([0.5, -0.5]), identity)
+    assert m.status is Status.SADDLE or m.curvature < 1e-12
+    assert m.distance_bound == math.inf or m.curvature > 0
+
+
+def test_a_gradient_that_stops_falling_is_stalled() -> None:
+    """|u| + u² in each coordinate has the gradient ±1 on either side of 0: no step makes it smaller."""
+    f = Function(lambda u: np.abs(u).sum() + u @ u, lambda u: np.sign(u) + 2 * u, lambda u: 2 * np.eye(len(u)))
+    m, _ = local_minimum(f, np.array([0.3, -0.4]), identity)
+    assert m.status is Status.STALLED and not m.status.converged and m.residual > 0.9
+
+
+@pytest.mark.parametrize("where", ["value", "gradient"])
+@pytest.mark.parametrize("what", [math.nan, math.inf])
+def test_a_start_that_is_not_finite_is_a_status(where: str, what: float) -> None:
+    """Numbers that overflow at the start: nothing can be done, and nothing is raised."""
+    f = Function(
+        lambda u: what if where == "value" else 1.0,
+        lambda u: np.full(3, what) if where == "gradient" else u,
+        lambda u: np.eye(3),
+    )
+    m, _ = local_minimum(f, np.ones(3), identity)
+    assert m.status is Status.NOT_FINITE and not m.status.converged
+    assert math.isnan(m.residual) and m.distance_bound == math.inf and (m.control == 1).all()
+
+
+def test_a_function_that_is_not_finite_far_away_is_minimised_within() -> None:
+    """|u|² − Σ log(1 − u_j): infinite beyond 1, so that steps across the edge are taken back."""
+
+    def barrier(u: Vector) -> float:
+        return float(u @ u - np.log(1 - u).sum()) if (u < 1).all() else math.inf
+
+    f = Function(
+        barrier,
+        lambda u: 2 * u + 1 / (1 - u) if (u < 1).all() else np.full(len(u), math.nan),
+        lambda u: np.diag(2 + 1 / (1 - u) ** 2),
+    )
+    m, _ = local_minimum(f, np.array([0.99, -50.0]), identity)
+    assert m.status is Status.CONVERGED
+    np.testing.assert_allclose(m.control, (1 - math.sqrt(3)) / 2, atol=1e-10)
+
+
+# Kinks
+
+
+def test_a_smooth_minimum_of_a_kinked_function_is_certified_by_its_gradient() -> None:
+    """Where no kink is near, the gradient vanishes; curvature and distance are still not claimed."""
+    m = local_minimum_nonsmooth(quadratic(10)[0], np.zeros(10), identity, tol=1e-6)
+    assert m.status is Status.CONVERGED and m.residual <= 1e-6
+    assert math.isnan(m.curvature) and math.isnan(m.distance_bound)
+    assert m.value <= 1e-12 + m.error_bar
+
+
+def test_a_minimum_at_a_kink_is_stationary_up_to_kinks() -> None:
+    """|u|₁ + |u − 0.1|² is least at 0 with one-sided slopes: the value is right, no certificate is claimed."""
+    f = Function(
+        lambda u: np.abs(u).sum() + ((u - 0.1) ** 2).sum(),
+        lambda u: np.where(u > 0, 1.0, -1.0) + 2 * (u - 0.1),
+        lambda u: 2 * np.eye(len(u)),
+    )
+    m = local_minimum_nonsmooth(f, np.array([0.7, -0.4, 0.2]), identity)
+    assert m.status is Status.KINKS and not m.status.converged
+    assert math.isnan(m.curvature) and math.isnan(m.distance_bound)
+    assert m.value == pytest.approx(0.03, abs=1e-6) and m.residual > 0.5 and m.gradients > 0
+
+
+@pytest.mark.parametrize("what", [math.nan, math.inf])
+def test_a_kinked_function_that_is_not_finite_is_a_status(what: float) -> None:
+    """NaN is not stationary."""
+    f = Function(lambda u: what, lambda u: np.full(3, what), lambda u: np.eye(3))
+    m = local_minimum_nonsmooth(f, np.ones(3), identity)
+    assert m.status is Status.NOT_FINITE
+
+
+# What is said
+
+
+def test_statuses_are_sentences_with_a_remedy() -> None:
+    """The value is what a table shows; every failure says what to try."""
+    for status in Status:
+        assert str(status) == status.value and len(status.value) > 20
+        assert status is Status.CONVERGED or "; " in status.value
+    assert {s for s in Status if s.converged} == {Status.CONVERGED, Status.ROUNDING, Status.JUMPED}
+
+
+def test_a_minimum_cannot_be_changed() -> None:
+    """Answers are frozen records."""
+    m, _ = local_minimum(wells(), np.full(3, 0.5), identity)
+    assert isinstance(m, Minimum) and m.seed is None
+    with pytest.raises(AttributeError):
+        m.value = 0.0  # type: ignore[misc]
+
+
+def test_the_same_search_gives_the_same_numbers() -> None:
+    """No hidden generator: bit by bit."""
+    a, b = (local_minimum(valley(), np.full(50, 3.0), identity)[0] for _ in range(2))
+    assert np.array_equal(a.control, b.control) and (a.value, a.curvature) == (b.value, b.curvature)
+    assert optimise.MAX_NEWTON > 0

@@ -1,0 +1,134 @@
+"""Eigenvalues of 2I + compact: the truth is LAPACK on the dense matrix."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from deeplimit import spectrum
+from deeplimit.spectrum import Hints, SpectralPreconditioner, Spectrum, leading, least_eigenpair
+
+
+def symmetric(eigenvalues: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A matrix with these eigenvalues and random eigenvectors."""
+    Q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(eigenvalues),) * 2))
+    return (Q * eigenvalues) @ Q.T
+
+
+def hessian(size: int, lowest: float, top: float = 1e3, seed: int = 0) -> np.ndarray:
+    """2I plus eigenvalues top/j⁴ above and (lowest − 2)/j⁴ below."""
+    half = size // 2
+    j = np.arange(1, size - half + 1)
+    return symmetric(2 + np.concatenate([top / j**4.0, (lowest - 2) / np.arange(1, half + 1) ** 4.0]), seed)
+
+
+@pytest.mark.parametrize("size", [2, 3, 40, 41, 60, 250])
+@pytest.mark.parametrize("lowest", [1.3, 0.02, -3.0])
+def test_the_least_eigenvalue_is_that_of_the_dense_matrix(size: int, lowest: float) -> None:
+    """Dense up to 40 unknowns, Lanczos above; the error is about the square of the residual, 1e-6 at most."""
+    H = hessian(size, lowest)
+    value, vector = least_eigenpair(lambda v: H @ v, size)
+    assert value == pytest.approx(np.linalg.eigvalsh(H)[0], rel=1e-6, abs=1e-8)
+    assert np.linalg.norm(vector) == pytest.approx(1, rel=1e-12)
+    assert np.linalg.norm(H @ vector - value * vector) <= 1e-4 * np.linalg.norm(H, 2)
+
+
+def test_one_unknown_is_its_own_eigenvector() -> None:
+    """A 1 × 1 matrix."""
+    value, vector = least_eigenpair(lambda v: -3 * v, 1)
+    assert value == -3 and abs(vector[0]) == 1
+
+
+@pytest.mark.parametrize("lowest", [1.3, 0.02, -3.0])
+def test_the_preconditioned_iteration_finds_it_from_a_near_vector(lowest: float) -> None:
+    """From a hint that is wrong by a tenth, with a preconditioner that knows the largest eigenvalues."""
+    size = 200
+    H = hessian(size, lowest)
+    values, vectors = np.linalg.eigh(H)
+    near = vectors[:, 0] + 0.1 * np.random.default_rng(1).standard_normal(size) / math.sqrt(size)
+    hints = Hints(SpectralPreconditioner(values[-20:], vectors[:, -20:]), near)
+    value, vector = least_eigenpair(lambda v: H @ v, size, hints)
+    assert value == pytest.approx(values[0], rel=1e-5, abs=1e-5)
+    assert abs(vector @ vectors[:, 0]) > 0.999
+
+
+@pytest.mark.parametrize("lowest", [1.2, -1.0])
+def test_a_hint_of_another_eigenvector_does_not_hide_a_lower_one(lowest: float) -> None:
+    """Eigenvalues may cross from one depth to the next: the certificate is the least one, not the one hinted at."""
+    size = 120
+    H = hessian(size, lowest)
+    values, vectors = np.linalg.eigh(H)
+    hints = Hints(SpectralPreconditioner(values[-20:], vectors[:, -20:]), vectors[:, 1])
+    value, _ = least_eigenpair(lambda v: H @ v, size, hints)
+    assert value == pytest.approx(values[0], rel=1e-5)
+
+
+def test_no_convergence_is_nan_and_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure is a number that no comparison calls positive."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise spectrum.linalg.ArpackNoConvergence("no", np.zeros(0), np.zeros((0, 0)))
+
+    monkeypatch.setattr(spectrum.linalg, "eigsh", fail)
+    H = hessian(60, 1.0)
+    value, vector = least_eigenpair(lambda v: H @ v, 60)
+    assert math.isnan(value) and len(vector) == 60
+
+
+def test_the_preconditioner_is_the_inverse_of_two_plus_low_rank() -> None:
+    """If the Hessian is 2I + rank k and all k eigenpairs are known, B H = I and B is symmetric positive definite."""
+    Q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((50, 6)))
+    values = np.array([1e5, 300.0, 7.0, 2.5, 0.7, 0.01])
+    H = 2 * np.eye(50) + (Q * (values - 2)) @ Q.T
+    B = SpectralPreconditioner(values, Q)
+    dense = np.column_stack([B(e) for e in np.eye(50)])
+    np.testing.assert_allclose(dense @ H, np.eye(50), atol=1e-9)
+    np.testing.assert_allclose(dense, dense.T, atol=1e-13)
+    np.testing.assert_allclose(np.linalg.eigvalsh(dense)[[0, -1]], [1e-5, 100], rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [10, 40, 49, 50, 200])
+def test_leading_eigenpairs_are_those_farthest_from_2(size: int) -> None:
+    """The 48 eigenvalues with the largest |λ − 2|, or all of a small matrix, with orthonormal vectors."""
+    H = hessian(size, -5.0)
+    lowest = np.arange(float(size))
+    found = leading(lambda v: H @ v, lowest)
+    dense = np.linalg.eigvalsh(H)
+    far = np.sort(dense[np.argsort(-abs(dense - 2))][: len(found.eigenvalues)])
+    assert len(found.eigenvalues) == (size if size <= 49 else 48) and found.lowest is lowest
+    np.testing.assert_allclose(np.sort(found.eigenvalues), far, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(len(found.eigenvalues)), atol=1e-10)
+    residuals = H @ found.vectors - found.vectors * found.eigenvalues
+    assert abs(residuals).max() <= 1e-2 * abs(dense - 2).max()
+
+
+def test_hints_are_prolonged_eigenpairs() -> None:
+    """With orthonormal prolongation P the preconditioner is P H⁻¹ Pᵀ + ½ (I − P Pᵀ)."""
+    P, _ = np.linalg.qr(np.random.default_rng(2).standard_normal((30, 8)))
+    H = symmetric(np.array([500.0, 40, 9, 4, 3, 1.5, 1, 0.3]))
+    values, vectors = np.linalg.eigh(H)
+    hints = Spectrum(values, vectors, vectors[:, 0]).prolonged(lambda v: P @ v)
+    assert hints is not None
+    v = np.random.default_rng(3).standard_normal(30)
+    expected = P @ np.linalg.solve(H, P.T @ v) + 0.5 * (v - P @ (P.T @ v))
+    np.testing.assert_allclose(hints.preconditioner(v), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(hints.lowest, P @ vectors[:, 0], atol=1e-14)
+
+
+def test_hints_are_definite_even_if_the_prolongation_is_not_orthonormal() -> None:
+    """Grids without an integer ratio: conjugate gradients still need a symmetric positive definite preconditioner."""
+    P = np.random.default_rng(2).standard_normal((30, 8))
+    values = np.array([500.0, 40, 9, 4, 3, 1.5, 1, 0.3])
+    hints = Spectrum(values, np.eye(8), np.eye(8)[0]).prolonged(lambda v: P @ v)
+    assert hints is not None
+    B = np.column_stack([hints.preconditioner(e) for e in np.eye(30)])
+    np.testing.assert_allclose(B, B.T, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.eigvalsh(B)[[0, -1]], [1 / 500, 1 / 0.3], rtol=1e-9)
+
+
+def test_an_indefinite_spectrum_gives_no_hints() -> None:
+    """Half a preconditioner of a saddle would not be positive definite."""
+    assert Spectrum(np.array([3.0, -1.0]), np.eye(2), np.eye(2)[0]).prolonged(lambda v: v) is None
+    assert Spectrum(np.array([3.0, 0.0]), np.eye(2), np.eye(2)[0]).prolonged(lambda v: v) is None
