@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,6 +36,13 @@ class Activation:
         Whether σ(−z) = −σ(z).
     zero_at_zero
         Whether σ(0) = 0.
+    smoothed
+        For an activation with kinks: width ε > 0 ↦ a smooth activation within O(ε) of it, which tends to it as ε → 0.
+
+    Raises
+    ------
+    ValueError
+        If an activation with kinks has no `smoothed`.
     """
 
     name: str
@@ -46,6 +54,13 @@ class Activation:
     smooth: bool
     odd: bool
     zero_at_zero: bool
+    smoothed: Callable[[float], Activation] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.smooth and self.smoothed is None:
+            raise ValueError(
+                f"activation {self.name!r} is not smooth, so it needs smoothed, a smooth one for every width"
+            )
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r})"
@@ -112,6 +127,37 @@ def _relu_first(z: Tensor) -> Tensor:
     return (z > 0).to(z.dtype)
 
 
+def _relu_smoothed(width: float) -> Activation:
+    """(z + √(z² + ε²)) / 2, above relu by ε/2 at the kink and by ε²/(4|z|) far from it."""
+    return Activation(
+        f"relu smoothed over {width:g}",
+        partial(_hyperbola_value, width),
+        partial(_hyperbola_first, width),
+        partial(_hyperbola_second, width),
+        lipschitz=1.0,
+        lipschitz_derivative=1 / (2 * width),
+        smooth=True,
+        odd=False,
+        zero_at_zero=False,
+    )
+
+
+def _hyperbola_value(width: float, z: Tensor) -> Tensor:
+    """(|z| + √(z² + ε²)) / 2 for z > 0, and its conjugate form, which loses no digits, for z ≤ 0."""
+    sum_ = (z.abs() + torch.hypot(z, torch.full_like(z, width))) / 2
+    return torch.where(z > 0, sum_, width**2 / (4 * sum_))
+
+
+def _hyperbola_first(width: float, z: Tensor) -> Tensor:
+    """σ / √(z² + ε²)."""
+    return _hyperbola_value(width, z) / torch.hypot(z, torch.full_like(z, width))
+
+
+def _hyperbola_second(width: float, z: Tensor) -> Tensor:
+    """ε² / (2 (z² + ε²)^(3/2))."""
+    return width**2 / (2 * torch.hypot(z, torch.full_like(z, width)) ** 3)
+
+
 def _gcu_value(z: Tensor) -> Tensor:
     """z cos z."""
     return z * torch.cos(z)
@@ -154,6 +200,7 @@ ACTIVATIONS: dict[str, Activation] = {
             smooth=False,
             odd=False,
             zero_at_zero=True,
+            smoothed=_relu_smoothed,
         ),
         Activation(
             "softplus0",

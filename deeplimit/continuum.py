@@ -4,8 +4,8 @@
     E_∞ = w Σ_s L(h(z_s), y_s) + Σ_{θ ∈ {K, b}} α_θ (‖θ'‖²_{L²} + τ_θ |θ(0)|²) + α_W |W|² + α_c |c|².
 
 K' and b' are expanded in an orthonormal basis, so that the regulariser is the squared norm of the coefficients; the
-flow is a Runge-Kutta method of order 8 on a fixed grid. For smooth σ the basis are Legendre polynomials: 20 to 40 terms
-with four steps a term give values to 1e-12. relu has no smooth minimiser and gets piecewise linear weights.
+flow is a Runge-Kutta method of order 8 on a fixed graded grid. For smooth σ the basis are Legendre polynomials: 20 to 40 terms
+with three steps a term give values to 1e-12. relu has no smooth minimiser and gets piecewise linear weights.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum, Status
 from deeplimit.problem import Problem
 from deeplimit.spectrum import leading
-from deeplimit.sweep import DORMAND_PRINCE8, Flow
+from deeplimit.sweep import DORMAND_PRINCE8, KUTTA4, Flow
 
 SIZES = (12, 18, 26, 36, 50, 70, 100)  # Legendre terms of K' and b'
-STEPS_PER_TERM = 4  # fewer steps leave the last terms to the error of the flow, which a minimiser then exploits
-CELLS = (32, 64, 128, 256)  # for relu
+STEPS_PER_TERM = 3  # graded towards the ends like the polynomials; equal steps leave room that a minimiser exploits
+CELLS = (16, 32, 64, 128)  # for relu
+LEAST_WIDTH = 1e-5  # of smoothed kinks: far below the error of the cells
 CONTROL_FACTOR = (
     1e3  # the control's relative error may be this much larger than the value's, which is second order in it
 )
@@ -35,8 +36,8 @@ STEPS = 32  # least number of steps to evaluate the objective of a given curve
 
 
 def _energy(problem: Problem, basis: Basis, steps: int) -> tuple[Energy, CurveCoordinates]:
-    flow = Flow(DORMAND_PRINCE8, steps)
-    coordinates = CurveCoordinates(problem.metric, basis, DORMAND_PRINCE8.times(steps))
+    flow = Flow(DORMAND_PRINCE8, steps, graded=True)
+    coordinates = CurveCoordinates(problem.metric, basis, flow.times)
     return Energy(problem, coordinates, flow), coordinates
 
 
@@ -53,9 +54,9 @@ def objective(problem: Problem, curve: Curve) -> float:
     problem.metric.check(curve)
     coordinates = CurveCoordinates(problem.metric, curve.basis, np.empty(0))
     regulariser = float(np.sum((coordinates.penalty * coordinates.vector(curve)) ** 2))
-    steps = _steps(curve)
-    weights = Weights(*curve.at(DORMAND_PRINCE8.times(steps)), curve.W, curve.c)
-    return DataTerm(problem, Flow(DORMAND_PRINCE8, steps), weights).value + regulariser
+    flow = Flow(DORMAND_PRINCE8, _steps(curve), graded=not isinstance(curve.basis, Hats))
+    weights = Weights(*curve.at(flow.times), curve.W, curve.c)
+    return DataTerm(problem, flow, weights).value + regulariser
 
 
 def states(problem: Problem, curve: Curve, steps: int, x: Tensor | None = None) -> Tensor:
@@ -71,8 +72,8 @@ def states(problem: Problem, curve: Curve, steps: int, x: Tensor | None = None) 
 def minimise(problem: Problem, *, start: Layers | Curve | None = None, seed: int = 0, tol: float = 1e-10) -> Minimum:
     """A certified local minimiser of E_∞.
 
-    Terms and steps grow until two resolutions agree to tol relative in value and 1000 tol in the control, or the
-    maximum (100 terms, 400 steps) is reached.
+    Terms and steps grow until two resolutions agree to tol relative in value and 10 tol in the control, or the
+    maximum (100 terms, 300 steps) is reached.
 
     Parameters
     ----------
@@ -124,12 +125,20 @@ def _minimise_kinked(problem: Problem, control: Layers | Curve, tol: float) -> M
     """Piecewise linear weights on more and more cells; for activations that are not smooth."""
     fine: Minimum | None = None
     for cells in CELLS:
-        energy, coordinates = _energy(problem, Hats(cells), cells)
-        u = coordinates.vector(control if fine is None else fine.control)
-        finer = optimise.local_minimum_nonsmooth(energy, u, coordinates.control, tol=tol)
+        coordinates = CurveCoordinates(problem.metric, Hats(cells), KUTTA4.times(cells))
+        smoothed = partial(_kinked_energy, problem, coordinates)
+        u, near = coordinates.vector(control if fine is None else fine.control), fine is not None
+        finer = optimise.local_minimum_kinked(
+            smoothed(0.0), smoothed, u, coordinates.control, tol=tol, near=near, least=LEAST_WIDTH
+        )
         fine = finer if fine is None else _with_resolution_error(finer, fine, np.nan)
     assert fine is not None
     return fine
+
+
+def _kinked_energy(problem: Problem, coordinates: CurveCoordinates, width: float) -> Energy:
+    """E_∞ with σ smoothed over a width, or as it is for width 0; the fourth order suits piecewise linear weights."""
+    return Energy(problem.smoothed(width) if width else problem, coordinates, Flow(KUTTA4, coordinates.basis.size))
 
 
 def _with_resolution_error(fine: Minimum, coarse: Minimum, change: float) -> Minimum:

@@ -112,7 +112,15 @@ def _minimise(
     u = coordinates.vector(start)
     if problem.activation.smooth:
         return optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=near)
-    return optimise.local_minimum_nonsmooth(energy, u, coordinates.control, tol=tol), np.zeros(coordinates.size)
+    minimum = optimise.local_minimum_kinked(
+        energy,
+        lambda width: _energy(problem.smoothed(width), depth, device)[0],
+        u,
+        coordinates.control,
+        tol=tol,
+        near=near,
+    )
+    return minimum, np.zeros(coordinates.size)
 
 
 def _check_depths(depths: Sequence[int]) -> list[int]:

@@ -59,7 +59,7 @@ class DataTerm:
     @cached_property
     def _adjoint(self) -> tuple[Tensor, Tensor, Tensor]:
         """D = h σ'(Z), then q and λ of the adjoint sweep."""
-        D = self.problem.activation.first(self.Z) / self.flow.steps
+        D = self.flow.scaled(self.problem.activation.first(self.Z))
         return D, *self.flow.adjoint(D, self.weights.K, self._output_gradient @ self.weights.W)
 
     @cached_property
@@ -72,7 +72,7 @@ class DataTerm:
     @cached_property
     def _curvature(self) -> Tensor:
         """C = h σ''(Z) ∘ λ, how q changes with Z."""
-        return self.problem.activation.second(self.Z) / self.flow.steps * self._adjoint[2]
+        return self.flow.scaled(self.problem.activation.second(self.Z) * self._adjoint[2])
 
     def product(self, v: Weights) -> Weights:
         """The Hessian applied to a direction v of the weights: the gradient's derivative along v."""

@@ -17,8 +17,8 @@ class Status(Enum):
         "which is above the tolerance; ask for a larger tol"
     )
     KINKS = (
-        "stationary up to kinks: the activation has no derivative where its minimisers sit, "
-        "so that only values are comparable; use a smooth activation for a certificate"
+        "stationary up to kinks: the activation has no derivative where its minimisers sit, the residual is that of a "
+        "generalised gradient, and only values are comparable; use a smooth activation for a full certificate"
     )
     JUMPED = (
         "converged, but on another branch than the depth before: the change of the weights did not fall; "
@@ -54,7 +54,8 @@ class Minimum:
     value, data_loss
         The objective, and its data term alone.
     residual
-        |∂E/∂u| in the coordinates in which the regulariser is |u|².
+        |∂E/∂u| in the coordinates in which the regulariser is |u|²; at kinks the norm of an element of the generalised
+        gradient.
     curvature
         Least eigenvalue of the Hessian in those coordinates; 2 is the regulariser alone; NaN if it was not computed.
     distance_bound

@@ -22,11 +22,13 @@ from scipy.sparse import linalg
 from deeplimit.minimum import Minimum, Status
 from deeplimit.spectrum import Hints, Operator, Vector, least_eigenpair, linear_operator
 
-__all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_nonsmooth", "minimise"]
+__all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_kinked", "minimise"]
 
 MAX_NEWTON = 40
 COARSE_GRADIENT = 1e-5
 ESCAPES = 6
+WIDTHS = tuple(0.1 * 0.3**k for k in range(16))  # of smoothed kinks
+NEAR_WIDTH = 3e-3
 
 
 class Point(Protocol):
@@ -268,26 +270,43 @@ def local_minimum(
     return Minimum(control(u), *values, *counts, status, certificate, perf_counter() - began), direction
 
 
-def local_minimum_nonsmooth(
-    objective: Objective, u: Vector, control: Callable[[Vector], Any], *, tol: float = 1e-10, rounds: int = 6
+def local_minimum_kinked(
+    objective: Objective,
+    smoothed: Callable[[float], Objective],
+    u: Vector,
+    control: Callable[[Vector], Any],
+    *,
+    tol: float = 1e-10,
+    near: bool = False,
+    least: float = 1e-8,
 ) -> Minimum:
-    """Where limited-memory BFGS finds no further descent; the error bar is what its last restart still gained.
+    """A stationary point of a function with kinks, as the limit of minima of smooth ones.
 
-    The status is CONVERGED only if the gradient there is below `tol`, that is, if no kink is near; curvature and
-    distance bound are NaN.
+    The width ε of the smoothing falls from 0.1, or from 0.003 near a minimum, to `least`, each minimum the start of the
+    next. The last one's gradient is, up to O(ε), an element of the generalised gradient of the objective at u: where σ'
+    jumps it takes a value in between. Its norm is the residual, and the status says that it is meant in this sense;
+    curvature and distance bound are NaN, and the error bar is how far smoothing still moves the value. If no kink is
+    near, the objective is smooth there, and the certificate is that of `local_minimum`.
+
+    Parameters
+    ----------
+    smoothed
+        width ↦ smooth objective.
     """
     began = perf_counter()
-    f = Evaluations(objective)
-    iterations, value, gain = 0, f.value(u), math.inf
-    options = {"maxiter": 5000, "maxfun": 20000, "maxcor": 30, "ftol": 0.0, "gtol": 0.1 * tol}
-    for _ in range(rounds):
-        result = optimize.minimize(f.value, u, jac=f.gradient, method="L-BFGS-B", options=options)
-        u, iterations, gain, value = result.x, iterations + result.nit, value - float(result.fun), float(result.fun)
-        if gain <= 1e-13 * abs(value):
-            break
-    residual = _norm(f.gradient(u))
-    status = Status.CONVERGED if residual <= tol else Status.KINKS
-    bar = gain + value_floor(f, u)
-    values = (value, objective(u).data_loss, residual, math.nan, math.nan, bar)
-    counts = (iterations, f.gradients, f.products)
+    iterations = gradients = products = 0
+    widths = [w for w in WIDTHS if w >= least and (w <= NEAR_WIDTH or not near)]
+    for width in widths:
+        last = width == widths[-1]
+        optimum = minimise(smoothed(width), u, tol=tol if last else COARSE_GRADIENT, near=near or width < widths[0])
+        u = optimum.u
+        iterations, gradients = iterations + optimum.iterations, gradients + optimum.gradients
+        products += optimum.products
+    point = objective(u)
+    if _norm(point.gradient) <= tol:
+        return local_minimum(objective, u, control, tol=tol, near=True)[0]
+    status = Status.KINKS if optimum.status.converged else optimum.status
+    bar = abs(smoothed(widths[-1])(u).value - point.value) + value_floor(Evaluations(objective), u)
+    values = (point.value, point.data_loss, optimum.residual, math.nan, math.nan, bar)
+    counts = (iterations, gradients, products)
     return Minimum(control(u), *values, *counts, status, seconds=perf_counter() - began)

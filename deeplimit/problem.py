@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +149,14 @@ class Problem:
         if len(zero_alphas) > 1:
             raise ValueError(f"at most one alpha may be zero, got {' and '.join(zero_alphas)}")
         return tuple(f"{name} = 0" for name, v in values if v == 0)
+
+    def smoothed(self, width: float) -> Problem:
+        """The same problem with σ smoothed over the width ε; itself where σ is smooth."""
+        if self.activation.smoothed is None:
+            return self
+        problem = copy(self)
+        problem._set(activation=self.activation.smoothed(width))
+        return problem
 
     @property
     def width(self) -> int:

@@ -40,19 +40,53 @@ class Tableau:
 
     def times(self, steps: int) -> np.ndarray:
         """The points of [0, 1] at which the stages of `steps` equal steps take their weights, shape (steps·s,)."""
-        return ((np.arange(steps)[:, None] + self.c) / steps).ravel()
+        return Flow(self, steps).times
 
 
 EULER = Tableau(np.zeros((1, 1)), np.ones(1), np.zeros(1), order=1)
+KUTTA4 = Tableau(
+    np.array([[0, 0, 0, 0], [1 / 2, 0, 0, 0], [0, 1 / 2, 0, 0], [0, 0, 1, 0]]),
+    np.array([1, 2, 2, 1]) / 6,
+    np.array([0, 1 / 2, 1 / 2, 1]),
+    order=4,
+)
 DORMAND_PRINCE8 = Tableau(DOP853.A[:12, :12], DOP853.B, DOP853.C[:12], order=8)
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """The recursions of one explicit method with `steps` equal steps on [0, 1]."""
+    """The recursions of one explicit method with `steps` steps on [0, 1].
+
+    The steps are equal, or `graded`: from t_k = (1 − cos(π k/steps))/2 to the next, as dense near the ends as the zeros
+    of the polynomials that the weights of the limit are expanded in.
+    """
 
     tableau: Tableau
     steps: int
+    graded: bool = False
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """The ends of the steps, shape (steps + 1,)."""
+        k = np.arange(self.steps + 1) / self.steps
+        return (1 - np.cos(np.pi * k)) / 2 if self.graded else k
+
+    @property
+    def times(self) -> np.ndarray:
+        """The points of [0, 1] at which the stages take their weights, shape (T,)."""
+        if not self.graded:
+            return ((np.arange(self.steps)[:, None] + self.tableau.c) / self.steps).ravel()
+        return (self.nodes[:-1, None] + np.diff(self.nodes)[:, None] * self.tableau.c).ravel()
+
+    @property
+    def step(self) -> float | np.ndarray:
+        """h, one number for equal steps, or one for every stage, shape (T,)."""
+        return np.repeat(np.diff(self.nodes), self.tableau.stages) if self.graded else 1.0 / self.steps
+
+    def scaled(self, slopes: Tensor) -> Tensor:
+        """h times slopes of shape (T, S, d)."""
+        h = self.step
+        return slopes * (h if isinstance(h, float) else torch.as_tensor(h, device=slopes.device)[:, None, None])
 
     @property
     def stages(self) -> int:
@@ -68,19 +102,20 @@ class Flow:
 
         Returns
         -------
-        Y : (T + 1, S, d), the stage inputs, Y[i·s] = X(i/steps), Y[T] = X(1);  Z : (T, S, d), Z_i = K_i Y_i + b_i
+        Y : (T + 1, S, d), the stage inputs, Y[k·s] = X(t_k), Y[T] = X(1);  Z : (T, S, d), Z_i = K_i Y_i + b_i
         """
         Y = x.new_empty(self.stages + 1, *x.shape)
         Z = torch.empty_like(Y[:-1])
         Y[0] = x
-        states, slopes, step = Y.unbind(), _Slopes(self, Y, self._step), self._step
+        states, slopes = Y.unbind(), _Slopes(self, Y)
+        steps = np.broadcast_to(self.step, self.stages).tolist()
         for i, (Zi, KT, bi) in enumerate(zip(Z.unbind(), K.mT.unbind(), b.unbind(), strict=True)):
             torch.addmm(bi, states[i], KT, out=Zi)
             if self.tableau.stages == 1:
-                torch.add(states[i], sigma(Zi), alpha=step, out=states[i + 1])
+                torch.add(states[i], sigma(Zi), alpha=steps[i], out=states[i + 1])
             else:
                 slopes.slot(i).copy_(sigma(Zi))
-                slopes.advance(i)
+                slopes.advance(i, steps[i])
         return Y, Z
 
     def tangent(self, D: Tensor, K: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +123,7 @@ class Flow:
         dY = source.new_empty(self.stages + 1, *source.shape[1:])
         dZ = torch.empty_like(source)
         dY[0] = 0
-        states, slopes = dY.unbind(), _Slopes(self, dY, 1.0)
+        states, slopes = dY.unbind(), _Slopes(self, dY)
         for i, (dZi, KT, Di, si) in enumerate(
             zip(dZ.unbind(), K.mT.unbind(), D.unbind(), source.unbind(), strict=True)
         ):
@@ -164,17 +199,13 @@ class Flow:
                 torch.addmm(f[i], qi, Ki, out=costates[i]).add_(costates[i + 1])
         return q, P[1:]
 
-    @property
-    def _step(self) -> float:
-        return 1.0 / self.steps
-
 
 class _Slopes:
     """The slopes of the current step, and the next stage input X + h Σ_l r_{jl} F_l from them."""
 
-    def __init__(self, flow: Flow, Y: Tensor, step: float) -> None:
+    def __init__(self, flow: Flow, Y: Tensor) -> None:
         s = flow.tableau.stages
-        rows = torch.as_tensor(flow.tableau.rows() * step, device=Y.device)
+        rows = torch.as_tensor(flow.tableau.rows(), device=Y.device)
         slopes = Y.new_empty(s, Y[0].numel())
         self.slots = [(slopes[j].view(Y.shape[1:]), slopes[: j + 1].T, rows[j, : j + 1].contiguous()) for j in range(s)]
         self.states = Y.view(len(Y), -1).unbind()
@@ -183,8 +214,8 @@ class _Slopes:
         """Where the slope of stage i goes, shape (S, d)."""
         return self.slots[i % len(self.slots)][0]
 
-    def advance(self, i: int) -> None:
-        """Write the input of stage i + 1."""
+    def advance(self, i: int, step: float = 1.0) -> None:
+        """Write the input of stage i + 1, or the end of the step."""
         s = len(self.slots)
         _, slopes, row = self.slots[i % s]
-        torch.addmv(self.states[i - i % s], slopes, row, out=self.states[i + 1])
+        torch.addmv(self.states[i - i % s], slopes, row, alpha=step, out=self.states[i + 1])

@@ -1,0 +1,90 @@
+"""Figures draw the numbers of their tables: curves, bands and labels are read back from the axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from deeplimit import plot
+
+DEPTHS = np.array([8, 16, 32, 64])
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """A made-up sweep over two data sets; the first has negative gaps, the second no distance bounds."""
+    parts = []
+    for name, sign in (("a", -1), ("b", 1)):
+        part = pd.DataFrame({"data": name, "depth": DEPTHS, "value_gap": sign / DEPTHS, "control_l2": 3 / DEPTHS})
+        part = part.assign(predicted_gap=1.01 * sign / DEPTHS, error_bar=1e-12, limit_error=1e-12)
+        parts.append(part.assign(control_error=1e-7 if name == "a" else np.nan))
+    return pd.concat(parts, ignore_index=True)
+
+
+def curves(figure: Figure, panel: int) -> dict[str, np.ndarray]:
+    """Label to ordinates."""
+    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in figure.axes[panel].lines}
+
+
+def test_rates_draw_absolute_gaps_a_reference_slope_and_the_prediction(table: pd.DataFrame) -> None:
+    """One panel per data set; the dashed line falls like n^−order."""
+    figure = plot.rates(table, y=["value_gap", "control_l2"], order=2)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
+    lines = curves(figure, 0)
+    np.testing.assert_allclose(lines[plot.SYMBOLS["value_gap"]], 1 / DEPTHS)
+    np.testing.assert_allclose(lines[plot.SYMBOLS["control_l2"]], 3 / DEPTHS)
+    np.testing.assert_allclose(lines[plot.SYMBOLS["predicted_gap"]], 1.01 / DEPTHS)
+    np.testing.assert_allclose(np.diff(np.log2(lines["slope −2"])), -2)
+    for ax in figure.axes:
+        assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel()) == ("log", "log", "depth n")
+
+
+def test_every_row_of_rates_has_its_own_columns_and_floor(table: pd.DataFrame) -> None:
+    """The floor of values is their error bars, that of weights the distance bounds; without bounds there is none."""
+    figure = plot.rates(table, y=[["value_gap"], ["control_l2"]])
+    tops = [[path.vertices[:, 1].max() for band in ax.collections for path in band.get_paths()] for ax in figure.axes]
+    assert tops[0] == pytest.approx([2e-12]) and tops[1] == pytest.approx([2e-12])
+    assert tops[2] == pytest.approx([1e-7]) and tops[3] == []
+    assert plot.SYMBOLS["control_l2"] not in curves(figure, 0)
+
+
+def test_a_quotient_of_columns_is_drawn_as_it_is(table: pd.DataFrame) -> None:
+    """Observed over predicted, which tends to one."""
+    figure = plot.rates(table, y=[["value_gap / predicted_gap"]])
+    np.testing.assert_allclose(next(iter(curves(figure, 0).values())), 1 / 1.01)
+    assert figure.axes[0].get_yscale() == "linear"
+
+
+def test_weights_are_steps_that_last_until_one_over_the_dashed_limit() -> None:
+    """The piecewise constant extension of a network's weights, one row of panels per entry."""
+    rows = [("K[1, 2]", 2, 0.0, 5.0), ("K[1, 2]", 2, 0.5, 7.0), ("K[1, 2]", "∞", 0.0, 5.5), ("K[1, 2]", "∞", 1.0, 7.5)]
+    table = pd.DataFrame(rows, columns=["entry", "depth", "t", "weight"]).assign(data="a")
+    figure = plot.weights(table)
+    step, limit = figure.axes[0].lines
+    assert (list(step.get_xdata()), list(step.get_ydata())) == ([0.0, 0.5, 1.0], [5.0, 7.0, 7.0])
+    assert step.get_drawstyle() == "steps-post"
+    assert list(limit.get_ydata()) == [5.5, 7.5]
+    assert figure.axes[0].get_ylabel() == "$K_{1, 2}(t)$"
+
+
+def test_flow_draws_a_column_per_depth_and_a_decision_line(tmp_path: Path) -> None:
+    """Paths of every sample above, the probability of class 1 on the grid below."""
+    paths = pd.DataFrame(
+        [(n, s, s % 2, t, s + t, s - t) for n in (4, "∞") for s in range(4) for t in (0.0, 0.5, 1.0)],
+        columns=["depth", "sample", "label", "t", "x1", "x2"],
+    )
+    grid = np.linspace(-1, 4, 11)
+    regions = pd.DataFrame(
+        [(n, x, y, float(x > y)) for n in (4, "∞") for x in grid for y in grid], columns=["depth", "x1", "x2", "score"]
+    )
+    figure = plot.flow(paths, regions, save=tmp_path / "flow")
+    upper, lower = figure.axes[0], figure.axes[2]
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["n = 4", "n = ∞"]
+    assert len([line for line in upper.lines if len(np.asarray(line.get_xdata())) == 3]) == 4
+    image = np.asarray(lower.images[0].get_array())
+    assert image[0, -1] == 1 and image[-1, 0] == 0  # x1 runs to the right and x2 upwards
+    assert (tmp_path / "flow.png").stat().st_size > 1000

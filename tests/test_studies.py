@@ -1,0 +1,106 @@
+"""Every study runs, says what it asks, and its committed results are what the theorem predicts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+from deeplimit import compare, data, study
+from deeplimit.problem import Problem
+
+ROOT = Path(__file__).parent.parent
+STUDIES = sorted(path for path in (ROOT / "studies").glob("*.py"))
+DATA = ["iris", "breast_cancer", "moons"]
+
+
+def load(path: Path) -> ModuleType:
+    """A study as a module, without running it."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_asks_a_question_and_has_a_quick_form(path: Path) -> None:
+    """Its first line is the question; QUICK replaces constants that exist."""
+    module = load(path)
+    assert module.__doc__ is not None and module.__doc__.splitlines()[0].endswith("?")
+    assert set(module.QUICK) <= set(vars(module))
+
+
+def test_depth_limit_writes_table_record_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole study on one small data set; every row converged, with the columns that a depth sweep has."""
+    module = load(ROOT / "studies" / "depth_limit.py")
+    small = {"moons": Problem(data.moons(points=10), alpha=0.1)}
+    changes = {"PROBLEMS": small, "DEPTHS": [4, 8, 16], "STARTS": 3, "WEIGHT_DEPTHS": [4], "FLOW_DEPTHS": [2, 4]}
+    for name, value in changes.items():
+        monkeypatch.setattr(module, name, value)
+    module.main(str(tmp_path / "depth_limit"))
+    files = [
+        "depth_limit.csv",
+        "depth_limit.json",
+        "depth_limit.png",
+        "depth_limit_flow.png",
+        "depth_limit_weights.png",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    table = study.read(tmp_path / "depth_limit")
+    columns = """data branch start_seed depth value error_bar limit_value limit_error value_gap predicted_gap
+        recovery_gap liminf_gap control_l2 control_sup
+        control_h1 control_tl2 head_gap state_sup data_loss residual curvature
+        distance_bound iterations gradients hessian_products seconds status"""
+    assert set(columns.split()) <= set(table.columns)
+    assert table["depth"].tolist() == [4, 8, 16]
+    assert table["status"].str.startswith("converged").all()
+    record = json.loads((tmp_path / "depth_limit.json").read_text())
+    assert record["certificates"]["moons"]["residual"] < 1e-6
+    assert record["constants"]["DEPTHS"] == [4, 8, 16]
+    assert {row["quantity"] for row in record["orders"]} == {*compare.VALUE_GAPS, *compare.CONTROL_GAPS}
+
+
+@pytest.fixture(scope="module")
+def committed() -> pd.DataFrame:
+    """The committed table of the main study."""
+    return study.read(ROOT / "results" / "depth_limit")
+
+
+def test_committed_rows_are_certified(committed: pd.DataFrame) -> None:
+    """Residual, curvature and status of every row; the limit's error bar relative to its value."""
+    assert committed["data"].unique().tolist() == DATA
+    assert (committed.groupby("data")["depth"].max() == 1024).all()
+    assert committed["status"].str.startswith("converged:").all()
+    assert (committed["residual"] <= 1e-10).all()
+    assert (committed["curvature"] > 0).all()
+    assert (committed["limit_error"] <= 1e-9 * committed["limit_value"]).all()
+
+
+def test_committed_networks_have_learned_something(committed: pd.DataFrame) -> None:
+    """The data loss of the zero network is S log 2 or S log 3; a trained one is far below."""
+    zero = {"iris": 150 * 1.0986, "breast_cancer": 569 * 0.6931, "moons": 60 * 0.6931}
+    for name, rows in committed.groupby("data"):
+        assert (rows["data_loss"] < 0.2 * zero[str(name)]).all(), name
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("quantity", ["value_gap", "control_l2", "control_sup", "control_h1"])
+def test_committed_orders_are_one(committed: pd.DataFrame, name: str, quantity: str) -> None:
+    """First order within 0.02 between the depths 512 and 1024, on every data set."""
+    orders = compare.orders(committed[committed["data"] == name], [quantity])
+    assert orders["last"].item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_committed_constant_is_the_predicted_one(committed: pd.DataFrame, name: str) -> None:
+    """n · value gap within 1 % of e₁ at n = 1024."""
+    last = committed[(committed["data"] == name) & (committed["depth"] == 1024)].iloc[0]
+    assert last["value_gap"] == pytest.approx(last["predicted_gap"], rel=0.01)
+    assert last["recovery_gap"] >= last["value_gap"]
