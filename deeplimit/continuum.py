@@ -4,8 +4,8 @@
     E_∞ = w Σ_s L(h(z_s), y_s) + Σ_{θ ∈ {K, b}} α_θ (‖θ'‖²_{L²} + τ_θ |θ(0)|²) + α_W |W|² + α_c |c|².
 
 K' and b' are expanded in an orthonormal basis, so that the regulariser is the squared norm of the coefficients; the
-flow is a Runge-Kutta method of order 8 on a fixed graded grid. For smooth σ the basis are Legendre polynomials: 20 to 40 terms
-with three steps a term give values to 1e-12. relu has no smooth minimiser and gets piecewise linear weights.
+flow is a Runge-Kutta method of order 8 on a graded grid. For smooth σ the basis are Legendre polynomials: 20 to 50
+terms with three steps a term give values to 1e-13. relu has no smooth minimiser and gets piecewise linear weights.
 """
 
 from __future__ import annotations

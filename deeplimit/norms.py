@@ -15,6 +15,7 @@ from deeplimit.control import Curve, Layers
 
 MAX_ATOMS = 4096
 CURVE_ATOMS = 1024
+CURVE_CELLS = 64
 GAUSS_POINTS = 8
 
 
@@ -83,7 +84,10 @@ def _identity_coupling(a: Layers | Curve, b: Layers | Curve) -> float:
 
 
 def _cells(control: Layers | Curve) -> int:
-    return control.depth if isinstance(control, Layers) else max(64, control.basis.size)
+    """Cells on which a control is smooth; a multiple of those of a piecewise linear curve."""
+    if isinstance(control, Layers):
+        return control.depth
+    return control.basis.size * -(-CURVE_CELLS // control.basis.size)
 
 
 def _times(control: Layers | Curve, t: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations, pairwise, product
 from typing import Any
 
@@ -504,6 +505,34 @@ def test_branches_are_distinct_sorted_and_reproducible(ring_minima: list[Minimum
         assert again.value == m.value and torch.equal(again.control.K, m.control.K)
 
 
+def turned(net: Layers, P: Tensor) -> Layers:
+    """The network in the coordinates PX of the hidden states."""
+    return Layers(P @ net.K @ P.T, net.b @ P.T, net.W @ P.T, net.c)
+
+
+def test_mirror_images_are_two_minima(ring_minima: list[Minimum]) -> None:
+    """The ring is kept by the 8 signed permutations and tanh is odd: E_n(PΘ) = E_n(Θ), yet the controls differ."""
+    problem, best = ring().problem(), ring_minima[0]
+    quarter, mirror = torch.tensor([[0.0, -1.0], [1.0, 0.0]]).double(), torch.tensor([[1.0, 0.0], [0.0, -1.0]]).double()
+    group = [torch.linalg.matrix_power(quarter, k) @ M for k in range(4) for M in (torch.eye(2).double(), mirror)]
+    images = [turned(best.control, P) for P in group]
+    assert [discrete.objective(problem, net) for net in images] == pytest.approx([best.value] * 8, rel=1e-13)
+    same = [m for m in ring_minima if abs(m.value - best.value) < 1e-9]
+    assert len(same) >= 2
+    for m in same:
+        assert min(norms.l2(m.control, net) + norms.head(m.control, net) for net in images) < 1e-8
+
+
+def test_minima_are_one_if_values_and_controls_agree(reference: list[Minimum]) -> None:
+    """To 1e-6 in value and 1e-4 in the control: either difference alone makes two of them."""
+    m = reference[0]
+    K, b, W, c = (getattr(m.control, k) for k in BLOCKS)
+    for value, shift, kept in [(1e-8, 1e-6, 1), (1e-8, 1e-3, 2), (1e-4, 1e-6, 2), (1e-4, 1e-3, 2), (0, 0, 1)]:
+        for moved in (Layers(K + shift, b, W, c), Layers(K, b, W, c - shift)):
+            assert len(discrete.distinct([m, replace(m, value=m.value + value, control=moved)])) == kept
+    assert discrete.distinct([m, reference[1], m]) == [m, reference[1]]
+
+
 def test_branches_use_the_seeds_from_the_one_given() -> None:
     """starts = 6 from seed 3 on are seeds 3 … 8, one after the other, none left out but repetitions."""
     problem = REFERENCE.problem()
@@ -517,7 +546,7 @@ def test_branches_use_the_seeds_from_the_one_given() -> None:
 
 def test_the_lowest_branch_is_the_best_of_all_followed() -> None:
     """At the deepest network no branch from the same starts is lower, though some are followed no further."""
-    problem, depths = MOONS.problem(), [4, 8, 16, 32]
+    problem, depths = MOONS.problem(), [4, 8, 16]
     best = discrete.lowest(problem, depths, starts=8)
     every = [discrete.branch(problem, depths, seed=seed) for seed in range(8)]
     assert [m.control.depth for m in best] == depths and len({m.seed for m in best}) == 1
@@ -525,11 +554,51 @@ def test_the_lowest_branch_is_the_best_of_all_followed() -> None:
     assert all(m.status.converged for m in best)
 
 
+@pytest.mark.parametrize(("deepest", "winner"), [(64, 1.0), (8, -1.0)])
+def test_a_branch_that_will_be_lowest_is_followed(
+    deepest: int, winner: float, reference: list[Minimum], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values 1 + 2/n and 1.6 − 2/n, planted: the first one starts higher, is met at n = 20/3 and wins from there on."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+
+    def planted(depth: int, sign: float) -> Minimum:
+        net = Layers(sign * one.expand(depth, 1, 1), one.expand(depth, 1), one, one[0])
+        value = 1 + 2 / depth if sign > 0 else 1.6 - 2 / depth
+        return replace(reference[0], control=net, value=value, seed=5 if sign > 0 else 6)
+
+    def minimise(problem: Problem, depth: int, start: Layers, *_: Any, **__: Any) -> tuple[Minimum, np.ndarray]:
+        return planted(depth, float(start.K[0, 0, 0].sign())), np.zeros(0)
+
+    depths = [2, 4, 8, 16, 32, 64] if deepest == 64 else [2, 4, 6]
+    monkeypatch.setattr(discrete, "branches", lambda *_, **__: [planted(2, -1.0), planted(2, 1.0)])
+    monkeypatch.setattr(discrete, "_minimise", minimise)
+    monkeypatch.setattr(discrete._Branch, "_update_coarse", lambda *_: None)
+    path = discrete.lowest(REFERENCE.problem(), depths)
+    assert [m.value for m in path] == [planted(depth, winner).value for depth in depths]
+    assert {m.seed for m in path} == {5 if winner > 0 else 6}
+
+
+def test_the_next_depth_starts_at_second_order(reference: list[Minimum], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minimisers converge at first order, so the two before, extrapolated in 1/n, miss the next one by O(n⁻²)."""
+    genuine, starts = discrete._minimise, {}
+
+    def recorded(problem: Problem, depth: int, start: Layers, *args: Any, **options: Any) -> Any:
+        starts[depth] = start
+        return genuine(problem, depth, start, *args, **options)
+
+    monkeypatch.setattr(discrete, "_minimise", recorded)
+    depths = [16, 32, 64, 128, 256]
+    path = discrete.branch(REFERENCE.problem(), depths, start=reference[0].control)
+    missed = [norms.l2(m.control, starts[m.control.depth]) for m in path]
+    orders = [math.log2(a / b) for a, b in pairwise(missed[2:])]
+    assert orders == pytest.approx([2, 2], abs=0.3) and missed[2] < 0.2 * missed[1]
+
+
 def test_the_same_call_gives_the_same_bits() -> None:
     """No hidden generator: controls, values, certificates and counts agree, where Lanczos restarts as well."""
     data = datasets.breast_cancer(features=2, points=60)
     problem = Problem(data, alpha=0.01)
-    runs = [discrete.branch(problem, [8, 16, 32], seed=0) for _ in range(3)]
+    runs = [discrete.branch(problem, [8, 16], seed=0) for _ in range(3)]
     for other in runs[1:]:
         for a, b in zip(runs[0], other, strict=True):
             assert a.value == b.value and torch.equal(a.control.K, b.control.K)

@@ -239,6 +239,17 @@ def test_a_gradient_that_stops_falling_is_stalled() -> None:
     assert m.status is Status.STALLED and not m.status.converged and m.residual > 0.9
 
 
+def test_stagnation_above_rounding_is_not_taken_for_rounding() -> None:
+    """(u − 1)² + 10⁻⁷ |u − 1|: the gradient sticks at 10⁻⁷, a billion times its rounding."""
+    f = Function(
+        lambda u: ((u - 1) ** 2).sum() + 1e-7 * np.abs(u - 1).sum(),
+        lambda u: 2 * (u - 1) + 1e-7 * np.sign(u - 1),
+        lambda u: 2 * np.eye(len(u)),
+    )
+    m, _ = local_minimum(f, np.array([0.3, 2.0, 1.7]), identity, tol=1e-12)
+    assert m.status is Status.STALLED and 1e-8 < m.residual < 1e-6
+
+
 @pytest.mark.parametrize("where", ["value", "gradient"])
 @pytest.mark.parametrize("what", [math.nan, math.inf])
 def test_a_start_that_is_not_finite_is_a_status(where: str, what: float) -> None:

@@ -1,0 +1,34 @@
+"""What README shows is what the package does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_prints_what_readme_says() -> None:
+    """The Python block runs as it stands and prints the block after it."""
+    (code, printed), *_ = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", README, flags=re.DOTALL)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "README.md", "exec"), {})
+    # the error bars are rounding, which differs from machine to machine
+    blank = re.compile(r"± \S+")
+    assert blank.sub("±", output.getvalue()) == blank.sub("±", printed)
+
+
+def test_every_file_that_readme_links_to_exists() -> None:
+    """A link that leads nowhere sends the reader away."""
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_readme_names_every_study() -> None:
+    """The table is the way in."""
+    assert [path.name for path in (ROOT / "studies").glob("*.py") if path.name not in README] == []
