@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         spectrum,
         study,
         sweep,
+        threads,
         trace,
     )
     from deeplimit.control import Curve, Layers
@@ -70,6 +71,7 @@ __all__ = [
     "spectrum",
     "study",
     "sweep",
+    "threads",
     "trace",
 ]
 

@@ -23,6 +23,7 @@ __all__ = ["CONTROL_GAPS", "VALUE_GAPS", "Order", "gaps", "h1", "head", "l2", "o
 VALUE_GAPS = ("value_gap", "recovery_gap", "liminf_gap")
 CONTROL_GAPS = ("control_l2", "control_sup", "control_h1", "control_tl2", "head_gap", "state_sup")
 GAPS = (*VALUE_GAPS, *CONTROL_GAPS)
+STANDSTILL = 0.25  # an order below which a gap does not tend to zero in any range of depths
 RESOLVED = 100  # a gap this many times the solvers' error may enter a fit
 FIT_POINTS = 5
 CONFIDENCE = 0.95
@@ -53,6 +54,8 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
     deep_error = distance * problem.metric.embedding() if distance < math.inf else math.nan
     smooth = problem.activation.smooth
     return {
+        "data": problem.data.name,
+        "start_seed": net.seed,
         "depth": layers.depth,
         "value": net.value,
         "error_bar": net.error_bar,
@@ -152,17 +155,21 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
         for column in columns:
             error = group["error_bar"] + group["limit_error"] if column in VALUE_GAPS else group["control_error"]
             found = order(group["depth"], group[column], error)
+            last = found.pairwise[-1] if found.pairwise else math.nan
+            notes = [found.note] if found.note else []
+            if last < STANDSTILL:
+                notes.append("does not fall: networks and limit are on different branches")
             rows.append(
                 {
                     by: name,
                     "quantity": column,
-                    "last": found.pairwise[-1] if found.pairwise else math.nan,
+                    "last": last,
                     "order": found.slope,
                     "low": found.low,
                     "high": found.high,
                     "constant": float(group["depth"].iloc[-1] * group[column].iloc[-1]),
                     "depths": ", ".join(map(str, found.depths)),
-                    "note": found.note,
+                    "note": "; ".join(notes),
                 }
             )
     return pd.DataFrame(rows)

@@ -2,7 +2,8 @@
 
 `Energy` is E_n with the Euler flow and `LayerCoordinates`, E_∞ with a high-order flow and `CurveCoordinates`. The
 gradient is one forward and one adjoint sweep, a Hessian product one tangent and one second adjoint sweep; the factors
-they share are kept from one product to the next. Nothing is recorded on an autograd tape.
+they share are kept from one product to the next. Nothing is recorded on an autograd tape. Loading this module sets the
+number of compute threads, as `threads` says.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deeplimit import threads
 from deeplimit.control import Weights
 from deeplimit.coordinates import Coordinates
 from deeplimit.problem import Problem
 from deeplimit.sweep import Flow
+
+threads.use(threads.wanted())
 
 
 def _outer(a: Tensor, b: Tensor) -> Tensor:

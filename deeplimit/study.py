@@ -65,8 +65,8 @@ def sweep(
 ) -> pd.DataFrame:
     """One row for every combination of the axes, in their order, the last axis fastest.
 
-    A row is the axes' values and what `measure(**values)` returns. It is printed and written as soon as it is finished,
-    so that an interruption keeps it; a call that raises leaves a row whose `status` is the error.
+    A row is the axes' values and what else `measure(**values)` returns. It is printed and written as soon as it is
+    finished, so that an interruption keeps it; a call that raises leaves a row whose `status` is the error.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _rows(measure: Measure, points: list[dict[str, Any]], jobs: int, cluster: st
 
 def _row(measure: Measure, point: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {**point, **measure(**point)}
+        return {**point, **measure(**point), **point}
     except Exception as error:  # one failed row must not take the others with it
         return {**point, "status": f"failed: {type(error).__name__}: {error}"}
 
@@ -189,15 +189,6 @@ def _commit() -> str:
         return "unknown"
 
 
-def one_thread() -> None:
-    """One compute thread: the matrices are small, and the rounding does not depend on the number of cores."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    threadpool_limits(limits=1)
-
-
 def constants(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The CAPITALS of a study, for its record."""
     return {name: value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
@@ -217,7 +208,6 @@ def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[
     folder = options.results or (Path(tempfile.mkdtemp()) if options.quick else file.parent.parent / RESULTS)
     if options.quick:
         namespace.update(namespace["QUICK"])
-    one_thread()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         main(str(folder / file.stem))

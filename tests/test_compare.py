@@ -225,3 +225,11 @@ def test_order_wants_increasing_depths_of_one_length() -> None:
         compare.order([8, 8, 16], [1, 1, 1], [0, 0, 0])
     with pytest.raises(ValueError, match="one length"):
         compare.order([8, 16], [1, 1, 1], [0, 0, 0])
+
+
+def test_a_gap_that_stands_still_is_named() -> None:
+    """Networks of one branch against the limit of another: the gap tends to a constant."""
+    n = 2.0 ** np.arange(3, 9)
+    table = pd.DataFrame({"data": "a", "depth": n, "value_gap": 0.1 + 1 / n, "error_bar": 0.0, "limit_error": 0.0})
+    orders = compare.orders(table, ["value_gap"])
+    assert "different branches" in orders["note"].item()

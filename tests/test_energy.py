@@ -29,7 +29,7 @@ from torch import Tensor
 from deeplimit.control import Basis, Hats, Legendre
 from deeplimit.coordinates import CurveCoordinates, LayerCoordinates
 from deeplimit.energy import DataTerm, Energy, Point
-from deeplimit.sweep import DORMAND_PRINCE8, EULER, Flow
+from deeplimit.sweep import DORMAND_PRINCE8, EULER, KUTTA4, Flow
 
 DEPTH = 4
 EVERY = list(product(SIGMA, LOSS))
@@ -166,10 +166,15 @@ def primitives(basis: Basis, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([s(t) for s in series]), np.column_stack([s.integ(1, lbnd=0)(t) for s in series])
 
 
-def plain_limit(case: Case, basis: Basis, steps: int) -> Callable[[Tensor], Tensor]:
-    """E_∞ of u: a Runge-Kutta loop over SciPy's coefficients, the regulariser by quadrature of |θ'|²."""
-    A, B, C = DOP853.A[:12, :12], DOP853.B, DOP853.C[:12]
-    times = np.array([(i + c) / steps for i in range(steps) for c in C])
+KUTTA = ([[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6], [0, 1 / 2, 1 / 2, 1])
+
+
+def plain_limit(case: Case, basis: Basis, flow: Flow) -> Callable[[Tensor], Tensor]:
+    """E_∞ of u: a Runge-Kutta loop over published coefficients, the regulariser by quadrature of |θ'|²."""
+    A, B, C = KUTTA if flow.tableau is KUTTA4 else (DOP853.A, DOP853.B, DOP853.C[:12])
+    k = np.arange(flow.steps + 1) / flow.steps
+    ends = (1 - np.cos(np.pi * k)) / 2 if flow.graded else k
+    times = np.array([start + (end - start) * c for start, end in pairwise(ends) for c in C])
     Phi = torch.tensor(primitives(basis, times)[1])
     cells = 16 * basis.size
     points, weights = leggauss(6)
@@ -194,50 +199,59 @@ def plain_limit(case: Case, basis: Basis, steps: int) -> Callable[[Tensor], Tens
             else:
                 curves[k] = theta[k]
         X = case.x
-        for step in range(steps):
+        for step, h in enumerate(np.diff(ends)):
             slopes: list[Tensor] = []
-            for j in range(12):
-                Y = X + sum((A[j, k] * slopes[k] / steps for k in range(j)), torch.zeros_like(X))
-                Z = torch.einsum("jk,sk->sj", curves["K"][12 * step + j], Y) + curves["b"][12 * step + j]
-                slopes.append(SIGMA[case.activation](Z))
-            X = X + sum((B[j] * slopes[j] / steps for j in range(12)), torch.zeros_like(X))
+            for j in range(len(C)):
+                Y = X + sum((A[j][k] * slopes[k] * h for k in range(j)), torch.zeros_like(X))
+                K, b = curves["K"][len(C) * step + j], curves["b"][len(C) * step + j]
+                slopes.append(SIGMA[case.activation](torch.einsum("jk,sk->sj", K, Y) + b))
+            X = X + sum((B[j] * slopes[j] * h for j in range(len(C))), torch.zeros_like(X))
         return total + case.data_term(X, curves["W"], curves["c"])
 
     return objective
 
 
-def high_order(case: Case, basis: Basis, steps: int) -> Energy:
+def limit(case: Case, basis: Basis, flow: Flow) -> Energy:
     problem = case.problem()
-    coordinates = CurveCoordinates(problem.metric, basis, DORMAND_PRINCE8.times(steps))
-    return Energy(problem, coordinates, Flow(DORMAND_PRINCE8, steps))
+    return Energy(problem, CurveCoordinates(problem.metric, basis, flow.times), flow)
+
+
+def small(size: int, seed: int = 2) -> tuple[Tensor, Tensor]:
+    """A point and a direction of entries about 1/3."""
+    random = torch.Generator().manual_seed(seed)
+    u, v = (torch.randn(size, generator=random, dtype=torch.float64) / 3 for _ in range(2))
+    return u, v
+
+
+LIMITS: dict[str, tuple[Basis, Flow]] = {
+    "legendre": (Legendre(5), Flow(DORMAND_PRINCE8, 3)),
+    "graded": (Legendre(5), Flow(DORMAND_PRINCE8, 3, graded=True)),
+    "hats": (Hats(2), Flow(KUTTA4, 4)),
+}
 
 
 @pytest.mark.parametrize(("activation", "loss"), [*zip(SMOOTH, [*LOSS] * 3, strict=False)])
-@pytest.mark.parametrize(("basis", "steps"), [(Legendre(5), 3), (Hats(2), 4)], ids=["legendre", "hats"])
-def test_derivatives_of_the_limit_are_those_of_autograd(activation: str, loss: str, basis: Basis, steps: int) -> None:
-    """The same sweeps through a flow of order 8, with weights that are a series in t."""
-    case = random_case(activation, loss, 11)
-    random = torch.Generator().manual_seed(2)
-    u, v = (torch.randn(case.size(basis.size + 1), generator=random, dtype=torch.float64) / 3 for _ in range(2))
-    assert_equal_to(high_order(case, basis, steps)(u.numpy()), plain_limit(case, basis, steps), u, v)
+@pytest.mark.parametrize("how", LIMITS)
+def test_derivatives_of_the_limit_are_those_of_autograd(activation: str, loss: str, how: str) -> None:
+    """The same sweeps through flows of order 8 and 4, equal and graded steps, weights that are a series in t."""
+    case, (basis, flow) = random_case(activation, loss, 11), LIMITS[how]
+    u, v = small(case.size(basis.size + 1))
+    assert_equal_to(limit(case, basis, flow)(u.numpy()), plain_limit(case, basis, flow), u, v)
 
 
 @pytest.mark.parametrize("trainable", ["K", "b", "W", "KW", "bWc"])
 def test_derivatives_of_the_limit_with_some_blocks_fixed(trainable: str) -> None:
     """As for the network."""
     case = random_case("tanh", "squared", 1, m=2, trainable=trainable)
-    random = torch.Generator().manual_seed(2)
-    u, v = (torch.randn(case.size(5), generator=random, dtype=torch.float64) / 3 for _ in range(2))
-    assert_equal_to(high_order(case, Legendre(4), 2)(u.numpy()), plain_limit(case, Legendre(4), 2), u, v)
+    u, v = small(case.size(6))
+    assert_equal_to(limit(case, *LIMITS["graded"])(u.numpy()), plain_limit(case, *LIMITS["graded"]), u, v)
 
 
 def test_taylor_remainders_of_the_limit_have_orders_2_and_3() -> None:
     """As for the network."""
     case = random_case("tanh", "logistic", 4)
-    random = torch.Generator().manual_seed(5)
-    u, v = (torch.randn(case.size(7), generator=random, dtype=torch.float64) / 3 for _ in range(2))
-    v = v / v.norm()
-    first, second = taylor_orders(high_order(case, Legendre(6), 5), u.numpy(), v.numpy() / 3)
+    u, v = small(case.size(6), 5)
+    first, second = taylor_orders(limit(case, *LIMITS["graded"]), u.numpy(), (v / v.norm()).numpy() / 3)
     assert first == pytest.approx([2, 2], abs=0.2) and second == pytest.approx([3, 3], abs=0.2)
 
 

@@ -14,7 +14,7 @@ from deeplimit.optimise import (
     Evaluations,
     gradient_floor,
     local_minimum,
-    local_minimum_nonsmooth,
+    local_minimum_kinked,
     minimise,
     value_floor,
 )
@@ -240,13 +240,14 @@ def test_a_gradient_that_stops_falling_is_stalled() -> None:
 
 
 def test_stagnation_above_rounding_is_not_taken_for_rounding() -> None:
-    """(u − 1)² + 10⁻⁷ |u − 1|: the gradient sticks at 10⁻⁷, a billion times its rounding."""
-    f = Function(
-        lambda u: ((u - 1) ** 2).sum() + 1e-7 * np.abs(u - 1).sum(),
-        lambda u: 2 * (u - 1) + 1e-7 * np.sign(u - 1),
-        lambda u: 2 * np.eye(len(u)),
-    )
-    m, _ = local_minimum(f, np.array([0.3, 2.0, 1.7]), identity, tol=1e-12)
+    """A gradient that is wrong by 10⁻⁷ across the way to the minimum sticks there, a billion times its rounding."""
+
+    def wrong(u: Vector) -> Vector:
+        v = u - 1
+        return 2 * v + 1e-7 * np.array([-v[1], v[0]]) / np.linalg.norm(v)
+
+    f = Function(lambda u: ((u - 1) ** 2).sum(), wrong, lambda u: 2 * np.eye(2))
+    m, _ = local_minimum(f, np.array([0.3, 2.0]), identity, tol=1e-12)
     assert m.status is Status.STALLED and 1e-8 < m.residual < 1e-6
 
 
@@ -283,33 +284,67 @@ def test_a_function_that_is_not_finite_far_away_is_minimised_within() -> None:
 # Kinks
 
 
-def test_a_smooth_minimum_of_a_kinked_function_is_certified_by_its_gradient() -> None:
-    """Where no kink is near, the gradient vanishes; curvature and distance are still not claimed."""
-    m = local_minimum_nonsmooth(quadratic(10)[0], np.zeros(10), identity, tol=1e-6)
-    assert m.status is Status.CONVERGED and m.residual <= 1e-6
-    assert math.isnan(m.curvature) and math.isnan(m.distance_bound)
-    assert m.value <= 1e-12 + m.error_bar
-
-
-def test_a_minimum_at_a_kink_is_stationary_up_to_kinks() -> None:
-    """|u|₁ + |u − 0.1|² is least at 0 with one-sided slopes: the value is right, no certificate is claimed."""
-    f = Function(
-        lambda u: np.abs(u).sum() + ((u - 0.1) ** 2).sum(),
-        lambda u: np.where(u > 0, 1.0, -1.0) + 2 * (u - 0.1),
+def bent(slope: float = 1.0, centre: float = 0.1, size: int = 3) -> Function:
+    """E = slope |u|₁ + |u − centre|²."""
+    return Function(
+        lambda u: slope * np.abs(u).sum() + ((u - centre) ** 2).sum(),
+        lambda u: slope * np.sign(u) + 2 * (u - centre),
         lambda u: 2 * np.eye(len(u)),
     )
-    m = local_minimum_nonsmooth(f, np.array([0.7, -0.4, 0.2]), identity)
+
+
+def smoothed(slope: float, centre: float) -> Callable[[float], Function]:
+    """√(u² + ε²) for |u|."""
+
+    def of(width: float) -> Function:
+        return Function(
+            lambda u: slope * np.hypot(u, width).sum() + ((u - centre) ** 2).sum(),
+            lambda u: slope * u / np.hypot(u, width) + 2 * (u - centre),
+            lambda u: np.diag(2 + slope * width**2 / np.hypot(u, width) ** 3),
+        )
+
+    return of
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_minimum_at_a_kink_is_stationary_up_to_kinks(near: bool) -> None:
+    """|u|₁ + |u − 0.1|² is least at 0: 0.2 lies in the generalised gradient [−1, 1] of |u|."""
+    start = np.array([0.7, -0.4, 0.2])
+    m = local_minimum_kinked(bent(), smoothed(1.0, 0.1), start, identity, near=near)
     assert m.status is Status.KINKS and not m.status.converged
     assert math.isnan(m.curvature) and math.isnan(m.distance_bound)
-    assert m.value == pytest.approx(0.03, abs=1e-6) and m.residual > 0.5 and m.gradients > 0
+    np.testing.assert_allclose(m.control, 0, atol=1e-8)
+    assert abs(m.value - 0.03) <= m.error_bar < 1e-6 and m.value == bent().value(m.control)
+    assert m.residual <= 1e-10 and m.gradients > 0 and m.hessian_products > 0
+
+
+def test_a_smooth_minimum_of_a_kinked_function_has_a_full_certificate() -> None:
+    """|u|₁ + |u − 2|² is least at 1.5, where no kink is near: curvature 2, and a distance bound."""
+    m = local_minimum_kinked(bent(1.0, 2.0), smoothed(1.0, 2.0), np.array([0.7, -0.4, 0.2]), identity)
+    assert m.status is Status.CONVERGED and m.curvature == pytest.approx(2)
+    np.testing.assert_allclose(m.control, 1.5, atol=1e-10)
+    assert m.distance_bound == m.residual / m.curvature
+
+
+def test_counts_of_a_kinked_search_are_those_of_all_its_parts() -> None:
+    """What the smoothed functions were asked for counts as well."""
+    made: list[Function] = []
+
+    def of(width: float) -> Function:
+        made.append(smoothed(1.0, 0.1)(width))
+        return made[-1]
+
+    m = local_minimum_kinked(bent(), of, np.array([0.7, -0.4, 0.2]), identity)
+    assert m.hessian_products == sum(f.calls["product"] for f in made)
+    assert m.gradients <= sum(f.calls["gradient"] for f in made)
 
 
 @pytest.mark.parametrize("what", [math.nan, math.inf])
 def test_a_kinked_function_that_is_not_finite_is_a_status(what: float) -> None:
     """NaN is not stationary."""
     f = Function(lambda u: what, lambda u: np.full(3, what), lambda u: np.eye(3))
-    m = local_minimum_nonsmooth(f, np.ones(3), identity)
-    assert m.status is Status.NOT_FINITE
+    m = local_minimum_kinked(f, lambda width: f, np.ones(3), identity)
+    assert m.status is Status.NOT_FINITE and not m.status.converged
 
 
 # What is said

@@ -77,6 +77,18 @@ def test_activations_and_losses_may_be_objects() -> None:
     assert make(loss=losses.get("squared")).loss is losses.get("squared")
 
 
+def test_kinks_can_be_smoothed() -> None:
+    """relu over the width ε is smooth and at most ε/2 above; a smooth activation stays, and nothing else changes."""
+    problem = make(activation="relu", alpha=0.5, trainable="KW")
+    smooth = problem.smoothed(0.1)
+    z = torch.linspace(-3, 3, 61, dtype=torch.float64)
+    above = smooth.activation.value(z) - torch.relu(z)
+    assert smooth.activation.smooth and (above > 0).all() and above.max() <= 0.05 + 1e-15
+    assert (smooth.alpha, smooth.trainable, smooth.data) == (problem.alpha, "KW", problem.data)
+    assert problem.activation.name == "relu"
+    assert make().smoothed(0.1).activation is activations.get("tanh")
+
+
 def test_a_problem_cannot_be_changed() -> None:
     """Definitions are data: a study that varies α makes another problem."""
     with pytest.raises(dataclasses.FrozenInstanceError):

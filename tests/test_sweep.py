@@ -11,10 +11,18 @@ import torch
 from problems import SIGMA
 from torch import Tensor
 
-from deeplimit.sweep import DORMAND_PRINCE8, EULER, Flow, Tableau
+from deeplimit.sweep import DORMAND_PRINCE8, EULER, KUTTA4, Flow, Tableau
 
-TABLEAUX = {"euler": EULER, "dormand_prince8": DORMAND_PRINCE8}
-FLOWS = [Flow(EULER, 7), Flow(DORMAND_PRINCE8, 3), Flow(EULER, 1), Flow(DORMAND_PRINCE8, 1)]
+TABLEAUX = {"euler": EULER, "kutta4": KUTTA4, "dormand_prince8": DORMAND_PRINCE8}
+FLOWS = [
+    Flow(EULER, 7),
+    Flow(DORMAND_PRINCE8, 3),
+    Flow(EULER, 1),
+    Flow(DORMAND_PRINCE8, 1),
+    Flow(KUTTA4, 4),
+    Flow(EULER, 5, graded=True),
+    Flow(DORMAND_PRINCE8, 4, graded=True),
+]
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -26,7 +34,19 @@ def constant(value: float, *shape: int) -> Tensor:
 
 
 def name(flow: Flow) -> str:
-    return f"order{flow.tableau.order}-steps{flow.steps}"
+    return f"order{flow.tableau.order}-steps{flow.steps}" + "-graded" * flow.graded
+
+
+def ends(flow: Flow) -> np.ndarray:
+    """t_0 … t_n: equal steps, or the extrema of a Chebyshev polynomial."""
+    return np.array(
+        [(1 - math.cos(math.pi * k / flow.steps)) / 2 if flow.graded else k / flow.steps for k in range(flow.steps + 1)]
+    )
+
+
+def per_stage(flow: Flow) -> Tensor:
+    """The length of the step that each stage belongs to, (T, 1, 1)."""
+    return torch.tensor(np.repeat(np.diff(ends(flow)), flow.tableau.stages))[:, None, None]
 
 
 def observed(errors: list[float]) -> list[float]:
@@ -47,14 +67,16 @@ def test_tableaux_are_explicit_and_consistent(tableau: Tableau) -> None:
     assert tableau.stages == len(tableau.c) and tableau.c[0] == 0
 
 
-@pytest.mark.parametrize("tableau", TABLEAUX.values(), ids=TABLEAUX)
-def test_stage_times_are_those_of_the_method(tableau: Tableau) -> None:
-    """Step i of n equal steps begins at i/n and takes its weights at (i + c_j)/n."""
-    times = tableau.times(5)
-    assert len(times) == 5 * tableau.stages == Flow(tableau, 5).stages
-    for i in range(5):
-        for j in range(tableau.stages):
-            assert times[i * tableau.stages + j] == pytest.approx(i / 5 + tableau.c[j] / 5, abs=1e-15)
+@pytest.mark.parametrize("flow", FLOWS, ids=name)
+def test_stage_times_are_those_of_the_method(flow: Flow) -> None:
+    """Step k goes from t_k to t_{k+1} and takes its weights at t_k + (t_{k+1} − t_k) c_j."""
+    t, s = ends(flow), flow.tableau.stages
+    np.testing.assert_allclose(flow.nodes, t, atol=1e-16)
+    assert len(flow.times) == flow.stages == flow.steps * s
+    for k in range(flow.steps):
+        np.testing.assert_allclose(flow.times[k * s : k * s + s], t[k] + (t[k + 1] - t[k]) * flow.tableau.c, atol=1e-15)
+    slopes = normal(flow.stages, 2, 3)
+    torch.testing.assert_close(flow.scaled(slopes), per_stage(flow) * slopes, rtol=1e-14, atol=0)
 
 
 # Forward
@@ -76,14 +98,14 @@ def test_the_euler_flow_is_the_residual_network() -> None:
         torch.testing.assert_close(Y[n, s], X, rtol=1e-14, atol=1e-14)
 
 
-def closed_form_errors(tableau: Tableau, steps: list[int], w: float, b: float) -> list[float]:
+def closed_form_errors(tableau: Tableau, steps: list[int], w: float, b: float, graded: bool = False) -> list[float]:
     """|X(1) − exact| for X' = tanh(wX + b) in one dimension."""
     x = torch.linspace(-1, 1.5, 6, dtype=torch.float64)[:, None]
     exact = (torch.asinh(math.exp(w) * torch.sinh(w * x + b)) - b) / w
     errors = []
     for n in steps:
         T = n * tableau.stages
-        Y, _ = Flow(tableau, n).forward(x, constant(w, T, 1, 1), constant(b, T, 1), torch.tanh)
+        Y, _ = Flow(tableau, n, graded).forward(x, constant(w, T, 1, 1), constant(b, T, 1), torch.tanh)
         errors.append(float((Y[-1] - exact).abs().max()))
     return errors
 
@@ -94,6 +116,12 @@ def test_euler_has_order_1_on_the_closed_form_of_tanh() -> None:
     assert observed(errors) == pytest.approx([1, 1, 1], abs=0.03)
 
 
+def test_kuttas_method_has_order_4_on_the_closed_form_of_tanh() -> None:
+    """The same flow."""
+    errors = closed_form_errors(KUTTA4, [16, 32, 64, 128], 1.7, 0.3)
+    assert observed(errors) == pytest.approx([4, 4, 4], abs=0.15)
+
+
 def test_dormand_prince_has_order_8_down_to_rounding() -> None:
     """The same flow: the error falls 256-fold with each halving of the step until rounding is left."""
     errors = closed_form_errors(DORMAND_PRINCE8, [2, 4, 8, 16, 32], 8.0, 0.3)
@@ -102,17 +130,27 @@ def test_dormand_prince_has_order_8_down_to_rounding() -> None:
     assert closed_form_errors(DORMAND_PRINCE8, [32, 64], 3.0, 0.3) == pytest.approx([0, 0], abs=5e-15)
 
 
+def test_graded_steps_keep_the_order() -> None:
+    """The longest of n graded steps is π/(2n): order 8 with another constant, down to rounding."""
+    errors = closed_form_errors(DORMAND_PRINCE8, [4, 8, 16, 32], 8.0, 0.3, graded=True)
+    assert np.mean(observed(errors)) == pytest.approx(8, abs=0.7) and errors[-1] < 1e-11
+    assert closed_form_errors(DORMAND_PRINCE8, [64], 3.0, 0.3, graded=True) == pytest.approx([0], abs=5e-15)
+    assert observed(closed_form_errors(EULER, [256, 512], 1.7, 0.3, graded=True)) == pytest.approx([1], abs=0.05)
+
+
 def test_weights_that_change_in_time_are_taken_at_the_stage_times() -> None:
     """X' = k(t) X + β(t) with k = 3 cos 3t, β = e^{sin 3t}(2t + 1) has X = e^{sin 3t}(x + t² + t): order 8."""
     x = torch.tensor([[-0.7], [1.1]], dtype=torch.float64)
     exact = math.exp(math.sin(3)) * (x + 2)
-    errors = []
-    for n in (4, 8, 16, 32):
-        t = torch.as_tensor(DORMAND_PRINCE8.times(n))
-        k, beta = 3 * torch.cos(3 * t), torch.exp(torch.sin(3 * t)) * (2 * t + 1)
-        Y, _ = Flow(DORMAND_PRINCE8, n).forward(x, k[:, None, None], beta[:, None], SIGMA["identity"])
-        errors.append(float((Y[-1] - exact).abs().max()))
-    assert observed(errors[:3]) == pytest.approx([8, 8], abs=0.8) and errors[-1] < 3e-14
+    for graded in (False, True):
+        errors = []
+        for n in (4, 8, 16, 32):
+            flow = Flow(DORMAND_PRINCE8, n, graded)
+            t = torch.as_tensor(flow.times)
+            k, beta = 3 * torch.cos(3 * t), torch.exp(torch.sin(3 * t)) * (2 * t + 1)
+            Y, _ = flow.forward(x, k[:, None, None], beta[:, None], SIGMA["identity"])
+            errors.append(float((Y[-1] - exact).abs().max()))
+        assert min(observed(errors[:3])) > 7.2 and errors[-1] < 1e-13
 
 
 def test_states_at_the_steps_are_the_flow_at_their_times() -> None:
@@ -137,7 +175,7 @@ def test_the_tangent_is_the_derivative_of_the_flow(flow: Flow) -> None:
     dK, db = normal(T, d, d, seed=3), normal(T, d, seed=4)
     Y, Z = flow.forward(x, K, b, torch.tanh)
     source = torch.einsum("tjk,tsk->tsj", dK, Y[:-1]) + db[:, None]
-    dY, dZ = flow.tangent((1 - torch.tanh(Z) ** 2) / flow.steps, K, source)
+    dY, dZ = flow.tangent((1 - torch.tanh(Z) ** 2) * per_stage(flow), K, source)
     tiny = 1e-30
     Yc = plain_flow(flow, x, K + tiny * 1j * dK, b + tiny * 1j * db)
     torch.testing.assert_close(dY, Yc.imag / tiny, rtol=1e-12, atol=1e-13)
@@ -149,13 +187,13 @@ def plain_flow(flow: Flow, x: Tensor, K: Tensor, b: Tensor) -> Tensor:
     """Stage inputs of the textbook recursion with complex weights, tanh; the start of each step is its first stage."""
     A, weights, s = flow.tableau.A, flow.tableau.b, flow.tableau.stages
     X, inputs = x.to(torch.complex128), []
-    for step in range(flow.steps):
+    for step, h in enumerate(np.diff(ends(flow))):
         slopes: list[Tensor] = []
         for j in range(s):
-            Y = X + sum((A[j, k] * slopes[k] / flow.steps for k in range(j)), torch.zeros_like(X))
+            Y = X + sum((A[j, k] * slopes[k] * h for k in range(j)), torch.zeros_like(X))
             inputs.append(Y)
             slopes.append(torch.tanh(torch.einsum("jk,sk->sj", K[step * s + j], Y) + b[step * s + j]))
-        X = X + sum((weights[j] * slopes[j] / flow.steps for j in range(s)), torch.zeros_like(X))
+        X = X + sum((weights[j] * slopes[j] * h for j in range(s)), torch.zeros_like(X))
     return torch.stack([*inputs, X])
 
 
