@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deeplimit import (
         activation,
+        checks,
         compare,
         continuum,
         control,
@@ -52,6 +53,7 @@ __all__ = [
     "Layers",
     "Problem",
     "activation",
+    "checks",
     "compare",
     "continuum",
     "control",

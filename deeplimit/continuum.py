@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from deeplimit import optimise
+from deeplimit import checks, optimise
 from deeplimit.control import Basis, Curve, Hats, Layers, Legendre, Weights
 from deeplimit.coordinates import CurveCoordinates
 from deeplimit.energy import DataTerm, Energy
@@ -51,6 +51,7 @@ def _steps(curve: Curve) -> int:
 
 def objective(problem: Problem, curve: Curve) -> float:
     """E_∞(Θ) of a given curve; the steps of order 8 end at the corners of piecewise linear weights."""
+    checks.kind("curve", curve, Curve)
     problem.metric.check(curve)
     coordinates = CurveCoordinates(problem.metric, curve.basis, np.empty(0))
     regulariser = float(np.sum((coordinates.penalty * coordinates.vector(curve)) ** 2))
@@ -61,6 +62,7 @@ def objective(problem: Problem, curve: Curve) -> float:
 
 def states(problem: Problem, curve: Curve, steps: int, x: Tensor | None = None) -> Tensor:
     """X(i/steps) for i = 0 … steps, shape (steps + 1, S, d), started at the inputs x (S, d), by default the data's."""
+    checks.kind("curve", curve, Curve)
     problem.metric.check(curve)
     refined = steps * -(-_steps(curve) // steps)
     K, b = curve.at(DORMAND_PRINCE8.times(refined))
@@ -89,7 +91,9 @@ def minimise(problem: Problem, *, start: Layers | Curve | None = None, seed: int
         `error_bar` is the difference of the values at two resolutions, plus rounding and residual² / curvature;
         `distance_bound` is residual / curvature plus the distance of the two controls in u.
     """
+    checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start
+    checks.kind("start", control, Layers, Curve)
     problem.metric.check(control)
     search = _minimise_smooth if problem.activation.smooth else _minimise_kinked
     minimum = search(problem, control, tol)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deeplimit import checks
 from deeplimit.control import BLOCKS, DEEP, Basis, Curve, Hats, Layers, Weights
 
 
@@ -44,17 +45,19 @@ class Metric:
             else torch.zeros(self.shape(block), dtype=torch.float64)
         )
 
+    def check_shapes(self, control: Layers | Curve) -> None:
+        """Raise ValueError unless the blocks of the control have these shapes."""
+        for block in BLOCKS:
+            shape, got = self.shape(block), tuple(getattr(control, block).shape)
+            if got[-len(shape) :] != shape:
+                raise ValueError(f"{block} does not fit the problem: it wants {shape} at each depth, got {got}")
+
     def check(self, control: Layers | Curve) -> None:
         """Raise ValueError unless the control has these shapes and its untrained blocks have their fixed values."""
-        for block in BLOCKS:
-            theta, shape = getattr(control, block), self.shape(block)
-            if tuple(theta.shape)[-len(shape) :] != shape:
-                raise ValueError(
-                    f"{block} does not fit the problem: it wants {shape} at each depth, got {tuple(theta.shape)}"
-                )
-            if block not in self.trainable and not torch.equal(
-                theta, self.fixed(block).to(theta.device).expand(theta.shape)
-            ):
+        self.check_shapes(control)
+        for block in [k for k in BLOCKS if k not in self.trainable]:
+            theta = getattr(control, block)
+            if not torch.equal(theta, self.fixed(block).to(theta.device).expand(theta.shape)):
                 what = "the identity" if block == "W" else "zero"
                 raise ValueError(f"{block} is not trainable in this problem, so it must be {what}")
 
@@ -72,8 +75,13 @@ class Metric:
         """A random start: K, b linear in t between two standard normal draws, W, c standard normal.
 
         Small independent layers instead would miss the best minimum of many problems.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the seed is not a whole number, at least 0.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(checks.whole("seed", seed, least=0))
 
         def normal(block: str) -> Tensor:
             return torch.randn(self.shape(block), generator=generator, dtype=torch.float64)

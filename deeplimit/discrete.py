@@ -10,12 +10,11 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 
-from deeplimit import norms, optimise
+from deeplimit import checks, norms, optimise
 from deeplimit.control import BLOCKS, Curve, Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
@@ -46,14 +45,6 @@ SAME_VALUE = 1e-6
 SAME_CONTROL = 1e-4
 
 logger = logging.getLogger(__name__)
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"depth must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"depth must be at least 1, got {value}")
-    return int(value)
 
 
 def _energy(problem: Problem, depth: int, device: str | torch.device = "cpu") -> tuple[Energy, LayerCoordinates]:
@@ -93,13 +84,15 @@ def minimise(
     ValueError, TypeError
         For a depth below 1 or not whole, and a start that does not fit the problem.
     """
-    depth = _depth(depth)
+    depth = checks.whole("depth", depth, least=1)
+    checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start
     minimum, _ = _minimise(problem, depth, _start(problem, control, depth), tol, device)
     return minimum if start is not None else replace(minimum, seed=seed)
 
 
 def _start(problem: Problem, control: Layers | Curve, depth: int) -> Layers:
+    checks.kind("start", control, Layers, Curve)
     problem.metric.check(control)
     return control.sample(depth) if isinstance(control, Curve) else control.refine(depth)
 
@@ -124,7 +117,7 @@ def _minimise(
 
 
 def _check_depths(depths: Sequence[int]) -> list[int]:
-    checked = [_depth(n) for n in depths]
+    checked = [checks.whole("depth", n, least=1) for n in depths]
     if not checked:
         raise ValueError("depths must name at least one depth, got none")
     if any(b <= a for a, b in pairwise(checked)):
@@ -157,6 +150,7 @@ def branch(
     list of Minimum, one per depth.
     """
     depths = _check_depths(depths)
+    checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start
     path = _Branch(problem, tol, device)
     path.begin(_start(problem, control, depths[0]))
@@ -196,6 +190,7 @@ def lowest(
         Also if no start leads to a minimum.
     """
     depths = _check_depths(depths)
+    checks.positive("tol", tol)
     minima = branches(problem, depths[0], starts=starts, seed=seed)
     if not minima:
         raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor, nn
 
+from deeplimit import checks
 from deeplimit.activation import Activation
 from deeplimit.control import BLOCKS, Layers, Weights
 from deeplimit.coordinates import LayerCoordinates
@@ -20,6 +21,7 @@ from deeplimit.sweep import EULER, Flow
 
 
 def _term(problem: Problem, layers: Layers) -> tuple[DataTerm, LayerCoordinates]:
+    checks.kind("layers", layers, Layers)
     problem.metric.check(layers)
     weights = Weights(layers.K, layers.b, layers.W, layers.c)
     return DataTerm(problem, Flow(EULER, layers.depth), weights), LayerCoordinates(
@@ -46,6 +48,7 @@ def data_loss(problem: Problem, layers: Layers) -> float:
 
 def states(problem: Problem, layers: Layers, x: Tensor | None = None) -> Tensor:
     """X_0 … X_n, shape (n + 1, S, d), started at the inputs x (S, d), by default the data's."""
+    checks.kind("layers", layers, Layers)
     problem.metric.check(layers)
     start = (problem.data.x if x is None else x).to(layers.K.device)
     return Flow(EULER, layers.depth).forward(start, layers.K, layers.b, problem.activation.value)[0]
@@ -68,6 +71,12 @@ def gradient(problem: Problem, layers: Layers) -> Layers:
 
 def hessian_product(problem: Problem, layers: Layers, direction: Layers) -> Layers:
     """The second derivative of E_n in the weights, applied to a direction whose untrained blocks are not looked at."""
+    checks.kind("direction", direction, Layers)
+    problem.metric.check_shapes(direction)
+    if direction.depth != layers.depth:
+        raise ValueError(
+            f"a direction has the depth of the network, got depth {layers.depth} and depth {direction.depth}"
+        )
     term, coordinates = _term(problem, layers)
     v = coordinates.vector(direction)
     data = term.product(coordinates.weights(v, fixed=False))

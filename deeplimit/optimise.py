@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
@@ -174,6 +174,7 @@ def _trust_region(f: Evaluations, u: Vector, gtol: float) -> tuple[Vector, int]:
     return result.x, result.nit
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite ends as a status
 def minimise(
     objective: Objective, u: Vector, *, tol: float = 1e-10, preconditioner: Operator | None = None, near: bool = False
 ) -> Optimum:
@@ -217,6 +218,7 @@ def _escape(objective: Objective, u: Vector, direction: Vector) -> Vector:
     return u
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def local_minimum(
     objective: Objective,
     u: Vector,
@@ -261,8 +263,11 @@ def local_minimum(
         if below is u:
             break
         u, near = below, False
-    point = objective(u)
-    status = Status.SADDLE if optimum.status is not Status.NOT_FINITE and not curvature > 0 else optimum.status
+    point, status = objective(u), optimum.status
+    if not math.isfinite(point.value):
+        status = Status.NOT_FINITE
+    elif status is not Status.NOT_FINITE and not curvature > 0:
+        status = Status.SADDLE
     distance = optimum.residual / curvature if curvature > 0 else math.inf
     bar = value_floor(Evaluations(objective), u) + optimum.residual * distance
     counts = (iterations, gradients, products)
@@ -270,6 +275,7 @@ def local_minimum(
     return Minimum(control(u), *values, *counts, status, certificate, perf_counter() - began), direction
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def local_minimum_kinked(
     objective: Objective,
     smoothed: Callable[[float], Objective],
@@ -304,8 +310,17 @@ def local_minimum_kinked(
         products += optimum.products
     point = objective(u)
     if _norm(point.gradient) <= tol:
-        return local_minimum(objective, u, control, tol=tol, near=True)[0]
+        smooth, _ = local_minimum(objective, u, control, tol=tol, near=True)
+        return replace(
+            smooth,
+            iterations=smooth.iterations + iterations,
+            gradients=smooth.gradients + gradients,
+            hessian_products=smooth.hessian_products + products,
+            seconds=perf_counter() - began,
+        )
     status = Status.KINKS if optimum.status.converged else optimum.status
+    if not math.isfinite(point.value):
+        status = Status.NOT_FINITE
     bar = abs(smoothed(widths[-1])(u).value - point.value) + value_floor(Evaluations(objective), u)
     values = (point.value, point.data_loss, optimum.residual, math.nan, math.nan, bar)
     counts = (iterations, gradients, products)

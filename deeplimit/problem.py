@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from deeplimit import activation as activations
+from deeplimit import checks
 from deeplimit import loss as losses
 from deeplimit.activation import Activation
 from deeplimit.control import BLOCKS, DEEP
@@ -20,25 +20,17 @@ from deeplimit.data import Data
 from deeplimit.loss import Loss
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return float(value)
-
-
 def _per_block(name: str, value: Any, blocks: str, needed: str) -> dict[str, float]:
     """One number for all blocks, or a mapping that names at least the needed ones."""
     if not isinstance(value, Mapping):
-        return dict.fromkeys(blocks, _number(name, value))
+        return dict.fromkeys(blocks, checks.number(name, value))
     unknown = [k for k in value if k not in blocks]
     if unknown:
         raise ValueError(f"{name} has the unknown block {unknown[0]!r}; the blocks are {', '.join(blocks)}")
     missing = [k for k in needed if k not in value]
     if missing:
         raise ValueError(f"{name} must name every trained block, {missing[0]!r} is missing")
-    return {k: _number(f"{name}[{k!r}]", value[k]) for k in blocks if k in value}
+    return {k: checks.number(f"{name}[{k!r}]", value[k]) for k in blocks if k in value}
 
 
 def _trainable(value: Any) -> str:
@@ -96,8 +88,8 @@ class Problem:
     trainable: str
     reduction: str
     drop_hypotheses: bool
-    y: Tensor
-    dropped: tuple[str, ...]
+    y: Tensor = field(init=False)
+    dropped: tuple[str, ...] = field(init=False)
 
     def __init__(
         self,
@@ -134,8 +126,8 @@ class Problem:
 
     def __repr__(self) -> str:
         words = {"activation": self.activation.name, "loss": self.loss.name}
-        numbers_ = {k: _short(getattr(self, k)) for k in ("alpha", "tau", "trainable", "reduction", "drop_hypotheses")}
-        return f"Problem({self.data!r}, {', '.join(f'{k}={v!r}' for k, v in (words | numbers_).items())})"
+        values = {k: _short(getattr(self, k)) for k in ("alpha", "tau", "trainable", "reduction", "drop_hypotheses")}
+        return f"Problem({self.data!r}, {', '.join(f'{k}={v!r}' for k, v in (words | values).items())})"
 
     def _check_positive(self) -> tuple[str, ...]:
         """The hypotheses α > 0, τ > 0 that are dropped; an error unless that was asked for."""

@@ -18,6 +18,7 @@ Vector = np.ndarray
 Operator = Callable[[Vector], Vector]
 LEADING = 48  # eigenpairs kept of a coarse Hessian
 LOWEST_TOL = 1e-3
+CHECK_STEPS = 6
 SMALL = 40  # unknowns up to which a dense Hessian is the quickest way to its eigenvalues
 
 
@@ -25,33 +26,44 @@ def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) ->
     """The least eigenvalue of a symmetric operator, with its eigenvector; NaN if the iteration does not converge.
 
     Lanczos from a random vector, with a residual of 1e-6 of the eigenvalue; with hints the preconditioned iteration of
-    Knyazev (LOBPCG) from the hinted eigenvector, with a residual of 1e-3. The error of the eigenvalue is about the
-    square of the residual.
+    Knyazev (LOBPCG) from the hinted eigenvector, with a residual of 1e-3, and then a few steps of it from a random
+    vector orthogonal to what was found: should they go below, the hint was another eigenvector's, and Lanczos decides.
+    The error of the eigenvalue is about the square of the residual.
     """
-    if size <= SMALL:
-        values, vectors = _dense_eigenpairs(product, size)
-        return float(values[0]), vectors[:, 0]
-    operator = linear_operator(product, size)
-    if hints is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a residual above its tolerance is looked at below
-            values, vectors, residuals = linalg.lobpcg(
-                operator,
-                hints.lowest[:, None],
-                M=linear_operator(hints.preconditioner, size),
-                largest=False,
-                tol=LOWEST_TOL,
-                maxiter=30,
-                retResidualNormsHistory=True,
-            )
-        if residuals[-1] <= 10 * LOWEST_TOL:
-            return float(values[0]), vectors[:, 0]
-    v0 = np.random.default_rng(0).standard_normal(size)
     try:
-        values, vectors = linalg.eigsh(operator, k=1, which="SA", v0=v0, ncv=min(size, 40), tol=1e-6, maxiter=100)
-    except linalg.ArpackNoConvergence:
-        return math.nan, v0
+        if size <= SMALL:
+            values, vectors = _dense_eigenpairs(product, size)
+            return float(values[0]), vectors[:, 0]
+        operator = linear_operator(product, size)
+        value, vector = math.nan, np.zeros(size)
+        if hints is not None:
+            value, vector = _hinted_eigenpair(operator, hints)
+        return (value, vector) if not math.isnan(value) else _lanczos(operator)
+    except (linalg.ArpackError, np.linalg.LinAlgError):  # no convergence, or numbers that are not finite
+        return math.nan, np.zeros(size)
+
+
+def _lanczos(operator: linalg.LinearOperator) -> tuple[float, Vector]:
+    size = operator.shape[0]
+    v0 = np.random.default_rng(0).standard_normal(size)
+    options = {"v0": v0, "ncv": min(size, 40), "tol": 1e-6, "maxiter": 100, "rng": np.random.default_rng(0)}
+    values, vectors = linalg.eigsh(operator, k=1, which="SA", **options)
     return float(values[0]), vectors[:, 0]
+
+
+def _hinted_eigenpair(operator: linalg.LinearOperator, hints: Hints) -> tuple[float, Vector]:
+    """The least eigenpair near the hint; NaN if it does not converge or is not the least."""
+    M = linear_operator(hints.preconditioner, len(hints.lowest))
+    other = np.random.default_rng(0).standard_normal((len(hints.lowest), 1))
+    options = {"M": M, "largest": False, "tol": LOWEST_TOL}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a residual above its tolerance is looked at here
+        values, vectors, residuals = linalg.lobpcg(
+            operator, hints.lowest[:, None], maxiter=30, retResidualNormsHistory=True, **options
+        )
+        others, _ = linalg.lobpcg(operator, other, Y=vectors, maxiter=CHECK_STEPS, **options)
+    found = residuals[-1] <= 10 * LOWEST_TOL and others[0] >= values[0]
+    return float(values[0]) if found else math.nan, vectors[:, 0]
 
 
 def linear_operator(product: Operator, size: int) -> linalg.LinearOperator:
@@ -109,5 +121,5 @@ def leading(product: Operator, lowest: Vector) -> Spectrum:
         return Spectrum(values, vectors, lowest)
     compact = linear_operator(lambda v: product(v) - 2 * v, size)
     v0 = np.random.default_rng(0).standard_normal(size)
-    values, vectors = linalg.eigsh(compact, k=LEADING, which="LM", v0=v0, tol=1e-3)
+    values, vectors = linalg.eigsh(compact, k=LEADING, which="LM", v0=v0, tol=1e-3, rng=np.random.default_rng(0))
     return Spectrum(values + 2, vectors, lowest)

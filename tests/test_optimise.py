@@ -326,17 +326,18 @@ def test_a_smooth_minimum_of_a_kinked_function_has_a_full_certificate() -> None:
     assert m.distance_bound == m.residual / m.curvature
 
 
-def test_counts_of_a_kinked_search_are_those_of_all_its_parts() -> None:
-    """What the smoothed functions were asked for counts as well."""
-    made: list[Function] = []
+@pytest.mark.parametrize("centre", [0.1, 2.0])
+def test_counts_of_a_kinked_search_are_those_of_all_its_parts(centre: float) -> None:
+    """What the smoothed functions were asked for counts as well, whether the search ends at a kink or not."""
+    asked = [bent(1.0, centre)]
 
     def of(width: float) -> Function:
-        made.append(smoothed(1.0, 0.1)(width))
-        return made[-1]
+        asked.append(smoothed(1.0, centre)(width))
+        return asked[-1]
 
-    m = local_minimum_kinked(bent(), of, np.array([0.7, -0.4, 0.2]), identity)
-    assert m.hessian_products == sum(f.calls["product"] for f in made)
-    assert m.gradients <= sum(f.calls["gradient"] for f in made)
+    m = local_minimum_kinked(asked[0], of, np.array([0.7, -0.4, 0.2]), identity)
+    assert m.hessian_products + m.certificate_products == sum(f.calls["product"] for f in asked)
+    assert len(asked) - 1 <= m.gradients <= sum(f.calls["gradient"] for f in asked)
 
 
 @pytest.mark.parametrize("what", [math.nan, math.inf])

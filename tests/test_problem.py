@@ -90,9 +90,13 @@ def test_kinks_can_be_smoothed() -> None:
 
 
 def test_a_problem_cannot_be_changed() -> None:
-    """Definitions are data: a study that varies α makes another problem."""
+    """Definitions are data."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         make().alpha = {}  # type: ignore[misc]
+
+
+def test_another_problem_is_made_by_replacing() -> None:
+    """A study that varies one option keeps the others, by `dataclasses.replace`."""
     other = dataclasses.replace(make(alpha=0.5, trainable="KW", reduction="mean"), reduction="sum")
     assert other.alpha["K"] == 0.5 and other.trainable == "KW" and other.weight == 1
 

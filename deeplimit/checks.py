@@ -1,0 +1,40 @@
+"""What arguments must be: one clear sentence for each that is not."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+
+def number(name: str, value: Any) -> float:
+    """A finite real number; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above zero; TypeError or ValueError otherwise."""
+    checked = number(name, value)
+    if checked <= 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+    return checked
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number, at least `least`; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def kind(name: str, value: Any, *types: type) -> None:
+    """An instance of one of the types; TypeError otherwise."""
+    if not isinstance(value, types):
+        wanted = " or ".join(t.__name__ for t in types)
+        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
