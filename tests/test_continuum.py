@@ -7,6 +7,7 @@ CasADi with its interior-point solver.
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import casadi
 import numpy as np
@@ -94,8 +95,8 @@ def test_the_ring_is_minimised_to_the_tolerance(ring_minimum: Minimum) -> None:
 
 
 def test_moons_are_minimised_to_the_tolerance() -> None:
-    """Logistic loss, twenty points; the branch needs more terms than the reference problems."""
-    problem = Problem(data.moons(20))
+    """Logistic loss, twenty points."""
+    problem = Problem(data.moons(20), alpha=0.05)
     assert_minimised(problem, continuum.minimise(problem))
 
 
@@ -122,9 +123,16 @@ def test_the_error_bar_of_few_terms_is_honest(sizes: tuple[int, ...], monkeypatc
 
 def test_the_error_bar_of_the_ring_is_honest(ring_minimum: Minimum, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resolution twice as fine moves the value by no more than the error bar."""
-    monkeypatch.setattr(continuum, "SIZES", (30, 36))
+    monkeypatch.setattr(continuum, "SIZES", (36,))
     fine = continuum.minimise(ring().problem(), start=ring_minimum.control, tol=1e-12)
     assert abs(fine.value - ring_minimum.value) <= ring_minimum.error_bar + 1e-15
+
+
+@pytest.mark.slow
+def test_stiffer_moons_are_minimised_to_the_tolerance() -> None:
+    """A smaller regulariser, which asks for more terms than the reference problems."""
+    problem = Problem(data.moons(20))
+    assert_minimised(problem, continuum.minimise(problem))
 
 
 @pytest.mark.slow
@@ -166,7 +174,7 @@ def test_too_few_terms_are_said_to_be_too_few(monkeypatch: pytest.MonkeyPatch) -
 def objective(case: Case, nodes: np.ndarray, theta: dict[str, np.ndarray], W: np.ndarray, c: np.ndarray) -> float:
     """E_∞ of the piecewise linear weights with the values `theta` at `nodes`, integrated cell by cell."""
     X, shape = case.x.numpy().ravel(), case.x.shape
-    for i, (start, end) in enumerate(zip(nodes[:-1], nodes[1:], strict=True)):
+    for i, (start, end) in enumerate(pairwise(nodes)):
 
         def rhs(t: float, y: np.ndarray, i: int = i, start: float = start, end: float = end) -> np.ndarray:
             s = (t - start) / (end - start)
@@ -195,24 +203,19 @@ def test_the_objective_of_an_interpolated_network(
     """E_∞(Θ̂_n), Θ̂_n piecewise linear through the layers and constant on the last cell."""
     case = random_case(activation, loss, seed, m=2, trainable=trainable)
     theta = random_weights(case, depth, seed)
-    network = layers(theta)
+    for k in DEEP:  # a random walk: jumps between the layers, as rough as weights without a limit in H¹
+        theta[k] = torch.cumsum(theta[k] / depth**0.5, 0)
     nodal = {k: np.concatenate([theta[k].numpy(), theta[k][-1:].numpy()]) for k in DEEP}
     wanted = objective(case, np.arange(depth + 1) / depth, nodal, theta["W"].numpy(), theta["c"].numpy())
-    assert continuum.objective(case.problem(), network.interpolant()) == pytest.approx(wanted, rel=1e-11)
+    assert continuum.objective(case.problem(), layers(theta).interpolant()) == pytest.approx(wanted, rel=1e-11)
 
 
 def test_the_objective_and_the_states_of_a_polynomial() -> None:
     """A straight line is one cell of piecewise linear weights and the first two terms of a Legendre series."""
     case = random_case("arctan", "squared", 4, m=2)
     theta = {k: v.numpy() for k, v in random_weights(case, 2, 4).items()}
-    line = Curve(
-        Legendre(7),
-        *(
-            torch.from_numpy(np.concatenate([theta[k][:1], np.diff(theta[k], axis=0), 0 * theta[k][[0] * 6]]))
-            for k in DEEP
-        ),
-        *(torch.from_numpy(theta[k]) for k in "Wc"),
-    )
+    K, b = (np.concatenate([theta[k][:1], np.diff(theta[k], axis=0), 0 * theta[k][[0] * 6]]) for k in DEEP)
+    line = Curve(Legendre(7), *(torch.from_numpy(v) for v in (K, b, theta["W"], theta["c"])))
     wanted = objective(case, np.array([0.0, 1.0]), {k: theta[k] for k in DEEP}, theta["W"], theta["c"])
     assert continuum.objective(case.problem(), line) == pytest.approx(wanted, rel=1e-12)
     path = pontryagin.trajectory(case.problem(), line, np.arange(6) / 5)
@@ -227,12 +230,12 @@ def test_the_optimality_system_has_the_same_minimum_in_the_plane(loss: str) -> N
     """Collocation of the whole boundary-value problem, d = 2, four points."""
     problem = plane(loss).problem()
     found = continuum.minimise(problem)
-    solution = pontryagin.solve_bvp(problem, found.control.project(Legendre(4)))
+    solution = pontryagin.solve_bvp(problem, found.control.project(Legendre(4)), tol=1e-8)
     assert solution.converged, solution.status
     assert solution.value == pytest.approx(found.value, abs=1e-12)
     t = np.linspace(0, 1, 11)
     for theirs, ours in zip(solution.at(t), found.control.at(t), strict=True):
-        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-7)
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
 
 
 def test_the_optimality_system_has_the_same_minimum_on_a_line(minimum: Minimum) -> None:
@@ -243,7 +246,7 @@ def test_the_optimality_system_has_the_same_minimum_on_a_line(minimum: Minimum) 
 
 
 def radau_minimum(case: Case, start: Layers, cells: int, degree: int) -> float:
-    """min E_∞ by direct collocation: (X, K, b) a polynomial of `degree` on each cell, K' and b' free at Radau's points."""
+    """min E_∞ by direct collocation: (X, K, b) polynomials on each cell, K' and b' free at its Radau points."""
     size, wide = case.x.numel(), case.d * case.d
     points = casadi.collocation_points(degree, "radau")
     C, _, B = (np.array(v) for v in casadi.collocation_coeff(points))
@@ -311,7 +314,7 @@ def test_direct_collocation_finds_the_same_minimum(name: str, seed: int) -> None
 
 
 def test_a_network_leads_to_the_limit_of_its_branch(minimum: Minimum) -> None:
-    """Depth 16 has a minimum of .586189 and a higher one of .700690; each starts a search that ends in its own limit."""
+    """Depth 16 has a minimum of .586189 and a higher one of .700690; each starts a search that ends in its limit."""
     problem = REFERENCE.problem()
     limits = {}
     for seed in (0, REFERENCE_SEED):
@@ -320,10 +323,9 @@ def test_a_network_leads_to_the_limit_of_its_branch(minimum: Minimum) -> None:
     low, high = sorted(limits)
     assert low == pytest.approx(0.586189, abs=1e-6) and high == pytest.approx(0.700690, abs=1e-6)
     assert limits[low] == pytest.approx(minimum.value, abs=1e-13)
-    # Richardson's rule from the depths 16 and 32 of the higher branch is right to second order
-    start = discrete.minimise(problem, 16, seed=0)
-    deeper = discrete.minimise(problem, 32, start=start.control)
-    assert limits[high] == pytest.approx(2 * deeper.value - start.value, abs=2e-5)
+    deeper = discrete.minimise(problem, 32, start=discrete.minimise(problem, 16, seed=0).control)
+    # at first order the gap halves with the depth doubled
+    assert (high - limits[high]) / (deeper.value - limits[high]) == pytest.approx(2, abs=0.15)
 
 
 def test_a_start_that_does_not_fit_is_refused(minimum: Minimum) -> None:
