@@ -29,9 +29,7 @@ SIZES = (12, 18, 26, 36, 50, 70, 100)  # Legendre terms of K' and b'
 STEPS_PER_TERM = 3  # graded towards the ends like the polynomials; equal steps leave room that a minimiser exploits
 CELLS = (16, 32, 64, 128)  # for relu
 LEAST_WIDTH = 1e-5  # of smoothed kinks: far below the error of the cells
-CONTROL_FACTOR = (
-    1e3  # the control's relative error may be this much larger than the value's, which is second order in it
-)
+CONTROL_FACTOR = 10  # the control's relative error may be this much larger than the value's
 STEPS = 32  # least number of steps to evaluate the objective of a given curve
 
 
@@ -96,14 +94,15 @@ def minimise(problem: Problem, *, start: Layers | Curve | None = None, seed: int
     checks.kind("start", control, Layers, Curve)
     problem.metric.check(control)
     search = _minimise_smooth if problem.activation.smooth else _minimise_kinked
-    minimum = search(problem, control, tol)
+    minimum = search(problem, control, tol, start is not None)
     return minimum if start is not None else replace(minimum, seed=seed)
 
 
-def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float) -> Minimum:
+def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float, near: bool) -> Minimum:
     """Minimisers with more and more terms; the coarsest Hessian preconditions the finer problems."""
     energy, coordinates = _energy(problem, Legendre(SIZES[0]), STEPS_PER_TERM * SIZES[0])
-    fine, lowest = optimise.local_minimum(energy, coordinates.vector(control), coordinates.control, tol=tol)
+    u = coordinates.vector(control)
+    fine, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, near=near)
     if not fine.status.converged:
         return fine
     spectrum, source = leading(energy(coordinates.vector(fine.control)).product, lowest), coordinates
@@ -125,16 +124,17 @@ def _carry(source: CurveCoordinates, target: CurveCoordinates, v: np.ndarray) ->
     return target.vector(source.control(v))
 
 
-def _minimise_kinked(problem: Problem, control: Layers | Curve, tol: float) -> Minimum:
+def _minimise_kinked(problem: Problem, control: Layers | Curve, tol: float, near: bool) -> Minimum:
     """Piecewise linear weights on more and more cells; for activations that are not smooth."""
     fine: Minimum | None = None
     for cells in CELLS:
         coordinates = CurveCoordinates(problem.metric, Hats(cells), KUTTA4.times(cells))
         smoothed = partial(_kinked_energy, problem, coordinates)
-        u, near = coordinates.vector(control if fine is None else fine.control), fine is not None
+        u = coordinates.vector(control if fine is None else fine.control)
         finer = optimise.local_minimum_kinked(
             smoothed(0.0), smoothed, u, coordinates.control, tol=tol, near=near, least=LEAST_WIDTH
         )
+        near = True
         fine = finer if fine is None else _with_resolution_error(finer, fine, np.nan)
     assert fine is not None
     return fine

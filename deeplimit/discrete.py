@@ -43,6 +43,8 @@ COARSE_DEPTH = 64  # from here on a depth can precondition deeper ones
 MANY_PRODUCTS = 40  # a depth that needs more becomes the new coarse grid
 SAME_VALUE = 1e-6
 SAME_CONTROL = 1e-4
+NO_CHANGE = 1e-8
+FIRST_LEAP = 5
 
 logger = logging.getLogger(__name__)
 
@@ -274,18 +276,24 @@ class _Branch:
             self._coarse = (depth, leading(energy(coordinates.vector(minimum.control)).product, direction))
 
     def _recognise_jump(self) -> None:
-        last, before = self.minima[-1], self.minima[-2]
-        a, b = last.control, before.control
-        change = np.hypot(norms.l2(a, b.refine(a.depth)), norms.head(a, b))
-        self._speeds.append(change / (1 / b.depth - 1 / a.depth))
-        # for doubled depths: the change is no smaller than the one before
-        if (
-            len(self._speeds) > 1
-            and self._speeds[-1] >= 2 * self._speeds[-2]
-            and change > 1e-8
-            and last.status.converged
-        ):
-            self.minima[-1] = replace(last, status=Status.JUMPED)
+        """Mark a depth at which the change of Θ per change of 1/n, constant along a branch, leaps.
+
+        For doubled depths a speed twice the one before means that the change did not fall. The first change is
+        judged by the second: many times faster, it led from another branch.
+        """
+        last, before = self.minima[-1].control, self.minima[-2].control
+        change = float(np.hypot(norms.l2(last, before.refine(last.depth)), norms.head(last, before)))
+        self._speeds.append(change / (1 / before.depth - 1 / last.depth))
+        if len(self._speeds) < 2 or change <= NO_CHANGE:
+            return
+        if self._speeds[-1] >= 2 * self._speeds[-2]:
+            self._mark_jump(-1)
+        elif len(self._speeds) == 2 and self._speeds[0] >= FIRST_LEAP * self._speeds[1]:
+            self._mark_jump(-2)
+
+    def _mark_jump(self, index: int) -> None:
+        if self.minima[index].status.converged:
+            self.minima[index] = replace(self.minima[index], status=Status.JUMPED)
 
 
 def branches(problem: Problem, depth: int, *, starts: int = 16, seed: int = 0) -> list[Minimum]:

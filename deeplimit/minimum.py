@@ -25,6 +25,10 @@ class Status(Enum):
         "start the branch at a larger depth or put more depths in between"
     )
     SADDLE = "saddle: the Hessian has a direction of non-positive curvature; try another start or seed"
+    UNCERTIFIED = (
+        "not certified: the gradient is below the tolerance but the least eigenvalue of the Hessian was not found; "
+        "try a larger alpha or fewer points"
+    )
     STALLED = (
         "not converged: the gradient stopped falling above the tolerance; "
         "try another start, a larger alpha or a larger tol"

@@ -26,6 +26,7 @@ __all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_kinked"
 
 MAX_NEWTON = 40
 COARSE_GRADIENT = 1e-5
+NEAR_RADIUS = 0.05  # relative to |u|
 ESCAPES = 6
 WIDTHS = tuple(0.1 * 0.3**k for k in range(16))  # of smoothed kinks
 NEAR_WIDTH = 3e-3
@@ -167,10 +168,12 @@ def value_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
     return noise + 4 * np.finfo(float).eps * abs(value)
 
 
-def _trust_region(f: Evaluations, u: Vector, gtol: float) -> tuple[Vector, int]:
-    result = optimize.minimize(
-        f.value, u, jac=f.gradient, hessp=f.product, method="trust-krylov", options={"gtol": gtol, "maxiter": 500}
-    )
+def _trust_region(f: Evaluations, u: Vector, gtol: float, near: bool) -> tuple[Vector, int]:
+    options: dict[str, float] = {"gtol": gtol, "maxiter": 500}
+    if near:
+        # long steps would leave the branch that the start is on
+        options |= {"initial_trust_radius": NEAR_RADIUS * _norm(u), "max_trust_radius": 4 * NEAR_RADIUS * _norm(u)}
+    result = optimize.minimize(f.value, u, jac=f.gradient, hessp=f.product, method="trust-krylov", options=options)
     return result.x, result.nit
 
 
@@ -189,7 +192,7 @@ def minimise(
     preconditioner
         Symmetric positive definite approximation of the inverse Hessian for the Newton steps.
     near
-        True tries Newton's method at once and goes back to the trust region only if it fails.
+        True tries Newton's method at once and goes back to the trust region, with short steps, only if it fails.
     """
     f = Evaluations(objective)
     iterations, status = 0, Status.STALLED
@@ -201,7 +204,7 @@ def minimise(
             u = u_near
     for gtol in (COARSE_GRADIENT, 1e-3 * COARSE_GRADIENT):
         if status is Status.STALLED:
-            u, count = _trust_region(f, u, gtol)
+            u, count = _trust_region(f, u, gtol, near and _norm(u) > 0)
             u, status, newton = _newton(f, u, tol, preconditioner)
             iterations += count + newton
     return Optimum(u, _norm(f.gradient(u)), status, iterations, f.gradients, f.products)
@@ -266,10 +269,10 @@ def local_minimum(
     point, status = objective(u), optimum.status
     if not math.isfinite(point.value):
         status = Status.NOT_FINITE
-    elif status is not Status.NOT_FINITE and not curvature > 0:
-        status = Status.SADDLE
+    elif status.converged and not curvature > 0:
+        status = Status.UNCERTIFIED if math.isnan(curvature) else Status.SADDLE
     distance = optimum.residual / curvature if curvature > 0 else math.inf
-    bar = value_floor(Evaluations(objective), u) + optimum.residual * distance
+    bar = value_floor(Evaluations(objective), u) + (optimum.residual * distance if curvature > 0 else math.inf)
     counts = (iterations, gradients, products)
     values = (point.value, point.data_loss, optimum.residual, curvature, distance, bar)
     return Minimum(control(u), *values, *counts, status, certificate, perf_counter() - began), direction

@@ -428,11 +428,14 @@ def test_a_branch_that_converges_does_not_jump(branch: str, request: pytest.Fixt
     assert max(changes) < 0.2 and changes[-1] < 0.02
 
 
-SIZES = [1e3, 1e30, 1e50, 1e160, 1e300]
+ENORMOUS = list(product(["tanh", "gcu", "relu", "identity"], [1e3, 1e30, 1e50, 1e160, 1e300]))
+HOPELESS = ("relu", 1e30)  # goes through every width of the smoothing, half a minute
 
 
-@pytest.mark.parametrize("activation", ["tanh", "gcu", "relu", "identity"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("activation", "size"),
+    [pytest.param(*case, marks=pytest.mark.slow if case == HOPELESS else ()) for case in ENORMOUS],
+)
 def test_an_enormous_start_is_no_exception(activation: str, size: float) -> None:
     """A Minimum with a status, whatever overflows; converged means finite, and a value that is not says so."""
     case = Case(REFERENCE.x, REFERENCE.y, activation, "squared", dict.fromkeys(BLOCKS, 0.1))
@@ -731,3 +734,20 @@ def test_another_device_gives_the_same_minimum() -> None:
     a, b = discrete.minimise(problem, 16), discrete.minimise(problem, 16, device="cuda")
     assert b.control.K.device.type == "cpu" and b.status is a.status
     assert b.value == pytest.approx(a.value, abs=1e-11)
+
+
+def test_a_leap_at_the_second_depth_is_recognised_by_the_third() -> None:
+    """From 8 to 16 layers this branch moves ten times as far as first order allows; restarted there it is another one."""
+    problem = Problem(datasets.breast_cancer(features=2), alpha=0.01)
+    nets = discrete.branch(problem, [8, 16, 32], seed=0)
+    assert [m.status for m in nets] == [Status.CONVERGED, Status.JUMPED, Status.CONVERGED]
+    back = discrete.minimise(problem, 8, start=nets[1].control)
+    assert abs(back.value - nets[0].value) > 0.1
+
+
+def test_a_point_that_is_not_stationary_is_no_saddle() -> None:
+    """A large gradient says that the search failed; the sign of a curvature says nothing there."""
+    case = Case(REFERENCE.x, REFERENCE.y, "tanh", "squared", dict.fromkeys(BLOCKS, 0.1))
+    start = Layers(*(torch.full(shape, 1e3, dtype=torch.float64) for shape in case.shapes(4).values()))
+    m = discrete.minimise(case.problem(), 4, start=start)
+    assert m.status is Status.CONVERGED or (m.residual > 1e-6 and m.status is Status.STALLED)
