@@ -26,6 +26,7 @@ __all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_kinked"
 
 MAX_NEWTON = 40
 COARSE_GRADIENT = 1e-5
+LEAST_DIGITS = 1e-6  # relative error of u at which a rounding floor still is a solution
 NEAR_RADIUS = 0.05  # relative to |u|
 ESCAPES = 6
 WIDTHS = tuple(0.1 * 0.3**k for k in range(16))  # of smoothed kinks
@@ -138,7 +139,9 @@ def _newton(f: Evaluations, u: Vector, tol: float, preconditioner: Operator | No
             return u, Status.STALLED, iteration
         trial = u + step
         fallen = _norm(f.gradient(trial))
-        if not fallen < 0.5 * residual and _norm(step) <= 1e-6 * _norm(u) and residual <= 10 * gradient_floor(f, u):
+        # at a minimum the data term's gradient is −2u, and a rounding error of that size would leave no digit
+        small = max(_norm(step), 0.5 * residual) <= LEAST_DIGITS * _norm(u)
+        if not fallen < 0.5 * residual and small and residual <= 10 * gradient_floor(f, u):
             return (trial if fallen < residual else u), Status.ROUNDING, iteration + 1
         if not fallen < residual:
             return u, Status.STALLED, iteration + 1

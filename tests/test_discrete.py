@@ -737,7 +737,7 @@ def test_another_device_gives_the_same_minimum() -> None:
 
 
 def test_a_leap_at_the_second_depth_is_recognised_by_the_third() -> None:
-    """From 8 to 16 layers this branch moves ten times as far as first order allows; restarted there it is another one."""
+    """From 8 to 16 layers this branch moves ten times as far as first order allows; it came from another one."""
     problem = Problem(datasets.breast_cancer(features=2), alpha=0.01)
     nets = discrete.branch(problem, [8, 16, 32], seed=0)
     assert [m.status for m in nets] == [Status.CONVERGED, Status.JUMPED, Status.CONVERGED]

@@ -38,10 +38,9 @@ def series(terms: int) -> np.ndarray:
 
 
 def evaluate(coefficients: np.ndarray, t: float) -> np.ndarray:
-    """θ(t) of a batch of coefficients (B, J + 1, …), value at 0 first: (B, …)."""
-    terms = coefficients.shape[1] - 1
-    row = legvander(np.array([2 * t - 1]), terms)[0] @ series(terms)
-    return np.tensordot(row, coefficients, axes=(0, 1))
+    """θ(t) of coefficients (J + 1, …), the value at 0 first."""
+    terms = len(coefficients) - 1
+    return np.tensordot(legvander(np.array([2 * t - 1]), terms)[0] @ series(terms), coefficients, axes=1)
 
 
 def flow(case: Case, theta: Arrays, X: np.ndarray, start: float = 0.0) -> np.ndarray:
@@ -196,10 +195,10 @@ def bias_line(start: float, coefficients: list[float]) -> Curve:
     return Curve(Hats(len(coefficients)), torch.zeros(len(b), 1, 1), b, torch.ones(1, 1), torch.zeros(1))
 
 
-@pytest.mark.parametrize(("alpha", "tau"), [(0.1, 1.0), (0.3, 2.5)])
-def test_the_residual_of_a_straight_line_has_a_closed_form(alpha: float, tau: float) -> None:
+@pytest.mark.parametrize(("alpha", "tau", "beta"), [(0.1, 1.0, 0.4), (0.3, 2.5, 0.4), (0.1, 1.0, -0.4)])
+def test_the_residual_of_a_straight_line_has_a_closed_form(alpha: float, tau: float, beta: float) -> None:
     """With b = β + γt and r = x + β + γ/2 − y: R(t) = 2r(1 − t), and all integrals are those of polynomials."""
-    beta, gamma = 0.4, -0.7
+    gamma = -0.7
     r = 1 + beta + gamma / 2 - 3
     line = bias_line(beta, [gamma])
     inside = 4 * alpha**2 * gamma**2 + 4 * alpha * gamma * r + 4 * r**2 / 3
@@ -265,9 +264,13 @@ def test_a_state_that_overflows_gives_nan() -> None:
 # State and costate.
 
 
-def test_constant_weights_have_closed_forms() -> None:
-    """sinh z(t) = e^{kt} sinh z(0) for z = kX + b, X' = tanh z; p(t) = w W g ∂z(1)/∂z(t); H is constant and known."""
-    k, b, W, c, w = -1.3, 0.4, 0.7, 0.2, 1 / 3
+@pytest.mark.parametrize("k", [-1.3, 2.0, -40.0])
+def test_constant_weights_have_closed_forms(k: float) -> None:
+    """sinh z(t) = e^{kt} sinh z(0) for z = kX + b, X' = tanh z; p(t) = w W g ∂z(1)/∂z(t); H is constant and known.
+
+    A contracting flow, k = −40, cannot be integrated backwards from X(1).
+    """
+    b, W, c, w = 0.4, 0.7, 0.2, 1 / 3
     problem = Problem(Data(REFERENCE.x, REFERENCE.y), loss="squared", reduction="mean")
     t = np.array([0.0, 0.1, 0.1, 0.6180339887, 1.0])
     path = pontryagin.trajectory(problem, constant(k, b, W, c), t)
@@ -296,13 +299,16 @@ def test_the_costate_is_the_derivative_of_the_loss_in_the_state(case: Case) -> N
     np.testing.assert_allclose(path.costate[0].numpy().ravel(), slopes, rtol=0, atol=1e-11 * np.abs(slopes).max())
 
 
-def test_a_contracting_flow_is_not_integrated_backwards() -> None:
-    """X' = −40 X loses 17 digits on the way; the costate p = p(1) e^{−40(1 − t)} and X are right all the same."""
-    problem = Problem(Data([[1.0]], [[1.0]]), activation="identity", loss="squared")
-    t = np.linspace(0, 1, 9)
-    path = pontryagin.trajectory(problem, constant(-40.0, 0.0, 1.0, 0.0), t)
-    np.testing.assert_allclose(path.X.numpy().ravel(), np.exp(-40 * t), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(path.costate.numpy().ravel(), -2 * np.exp(-40 * (1 - t)), rtol=0, atol=1e-12)
+def test_the_hamiltonian_is_that_of_the_definition(case: Case) -> None:
+    """Σ_s p_s · σ(K X_s + b) − Σ α_θ |θ'|² over the trained ones of K and b, the slopes by central differences."""
+    theta, t = random_theta(case, seed=11), 0.4
+    path = pontryagin.trajectory(case.problem(), curve(theta), [t])
+    before, now, after = ({k: evaluate(theta[k], s) for k in DEEP} for s in (t - 1e-5, t, t + 1e-5))
+    Z = path.X[0] @ torch.from_numpy(now["K"].T) + torch.from_numpy(now["b"])
+    wanted = float((path.costate[0] * SIGMA[case.activation](Z)).sum())
+    for k in [k for k in DEEP if k in case.trainable]:
+        wanted -= case.alpha[k] * (((after[k] - before[k]) / 2e-5) ** 2).sum()
+    assert path.hamiltonian.item() == pytest.approx(wanted, rel=1e-7)
 
 
 # The boundary-value problem.
