@@ -14,7 +14,7 @@ from scipy import stats
 
 from deeplimit import continuum, discrete, expansion
 from deeplimit.control import Curve, Layers
-from deeplimit.minimum import Minimum
+from deeplimit.minimum import Minimum, Status
 from deeplimit.norms import h1, head, l2, sup, tl2
 from deeplimit.problem import Problem
 
@@ -48,7 +48,10 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
     """
     layers, curve = net.control, limit.control
     if not isinstance(layers, Layers) or not isinstance(curve, Curve):
-        raise TypeError("gaps compares the Minimum of discrete.minimise with the Minimum of continuum.minimise")
+        got = f"{type(layers).__name__} and {type(curve).__name__}"
+        raise TypeError(
+            f"gaps takes net from discrete.minimise and limit from continuum.minimise, got minima over {got}"
+        )
     samples = curve.sample(layers.depth)
     distance = net.distance_bound + limit.distance_bound
     deep_error = distance * problem.metric.embedding() if distance < math.inf else math.nan
@@ -142,8 +145,16 @@ def _fit(n: np.ndarray, logs: np.ndarray, usable: np.ndarray, pairwise: tuple[fl
     return Order(pairwise, -line.slope, -line.slope - half, -line.slope + half, depths, note)
 
 
+def _since_last_jump(group: pd.DataFrame) -> pd.DataFrame:
+    """The rows from the last change of branch on: gaps before it belong to another minimum."""
+    if "status" not in group:
+        return group
+    jumped = np.flatnonzero(group["status"] == str(Status.JUMPED))
+    return group.iloc[jumped[-1] :] if len(jumped) else group
+
+
 def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data") -> pd.DataFrame:
-    """Observed orders of the gaps of a depth sweep, one row per group and column.
+    """Observed orders of the gaps of a depth sweep, one row per group and column, from the last change of branch on.
 
     Columns of the answer: the group, `quantity`, `last` (the order between the two deepest networks), `order`, `low`,
     `high` (fit and its 95 % interval), `constant` (n · gap at the deepest network), `depths` (those of the fit) and
@@ -151,7 +162,7 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
     """
     rows = []
     for name, group in table.groupby(by, sort=False):
-        group = group.sort_values("depth")
+        group = _since_last_jump(group.sort_values("depth"))
         for column in columns:
             error = group["error_bar"] + group["limit_error"] if column in VALUE_GAPS else group["control_error"]
             found = order(group["depth"], group[column], error)

@@ -473,3 +473,8 @@ def load(name: str, **options: Any) -> Data:
     if name not in DATASETS:
         raise ValueError(f"data must be one of {', '.join(DATASETS)}, got {name!r}")
     return DATASETS[name](**options)
+
+
+def __getattr__(name: str) -> Any:
+    """A misspelt data set is answered with the names there are (PEP 562)."""
+    raise AttributeError(f"deeplimit.data has no {name!r}; the data sets are {', '.join(DATASETS)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -119,6 +119,8 @@ def _minimise(
 
 
 def _check_depths(depths: Sequence[int]) -> list[int]:
+    if not isinstance(depths, Iterable):
+        raise TypeError(f"depths must be a list of whole numbers, got {depths!r}")
     checked = [checks.whole("depth", n, least=1) for n in depths]
     if not checked:
         raise ValueError("depths must name at least one depth, got none")
@@ -204,7 +206,7 @@ def lowest(
         paths = sorted(_unmerged(paths), key=lambda path: path.minima[-1].value)
         paths = _still_lowest(paths, depths[-1])
         value = paths[0].minima[-1].value
-        logger.info("depth %d: %d branches followed, %d kept, lowest %.10g", depth, followed, len(paths), value)
+        logger.info("depth %d: branches followed %d, kept %d, lowest value %.10g", depth, followed, len(paths), value)
     best = paths[0].minima
     return [replace(m, seed=best[0].seed) for m in best]
 

@@ -48,7 +48,7 @@ class Status(Enum):
         return self.value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Minimum:
     """A computed minimiser and its certificate.
 
@@ -91,3 +91,8 @@ class Minimum:
     certificate_products: int = 0
     seconds: float = nan
     seed: int | None = None
+
+    def __repr__(self) -> str:
+        kind = type(self.control).__name__
+        numbers = f"value={self.value!r}, error_bar={self.error_bar:.1e}, residual={self.residual:.1e}"
+        return f"Minimum({kind}, {numbers}, curvature={self.curvature:.3g}, status={self.status.name})"

@@ -8,6 +8,7 @@ E_n = w Σ_s L(h(z_s), y_s)
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from deeplimit import checks
@@ -94,8 +95,23 @@ class Network(nn.Module):
         self.activation = activation
         self.K, self.b, self.W, self.c = (nn.Parameter(getattr(layers, block).clone()) for block in BLOCKS)
 
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        return (
+            f"depth={len(self.K)}, width={self.K.shape[1]}, outputs={len(self.W)}, activation={self.activation.name!r}"
+        )
+
     def forward(self, x: Tensor) -> Tensor:
-        """z = W X_n + c."""
+        """z = W X_n + c; x is taken to the precision of the weights.
+
+        Raises
+        ------
+        ValueError
+            If the last dimension of x is not the width.
+        """
+        x = torch.as_tensor(x).to(self.K.dtype)
+        if x.dim() == 0 or x.shape[-1] != self.K.shape[1]:
+            raise ValueError(f"x must have {self.K.shape[1]} features in its last dimension, got {tuple(x.shape)}")
         step = 1.0 / len(self.K)
         for K, b in zip(self.K, self.b, strict=True):
             x = x + step * self.activation.value(x @ K.T + b)

@@ -23,6 +23,7 @@ from deeplimit.study import results_path
 
 MARKERS = "osD^vPX*"
 DPI = 160
+LEGEND_WIDTH = 2.8  # inches right of the panels
 LIMIT = "∞"  # the depth of the limit in a table
 STYLE: Any = {"figure.dpi": DPI, "axes.titlesize": "medium", "legend.frameon": False, "font.size": 9}
 SYMBOLS = {
@@ -43,8 +44,10 @@ FLOORS = {"control": ("control_error",), "head": ("control_error",), "state": ("
 VALUE_FLOOR = ("error_bar", "limit_error")
 
 
-def _figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=DPI)
+def _figure(
+    rows: int, columns: int, width: float, height: float, margin: float = 0.0, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width * columns + margin, height * rows), layout="constrained", dpi=DPI)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -67,8 +70,8 @@ def rates(
 ) -> Figure:
     """Gaps against depth on logarithmic axes, a column of panels per group.
 
-    The dashed line has slope −order, the dotted one is the predicted value gap; the grey band is the solvers' error,
-    below which a gap means nothing.
+    The dashed line has slope −order, a second one −2 where the liminf gap is drawn, the dotted one is the predicted
+    value gap; the grey band is the solvers' error, below which a gap means nothing.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ def rates(
     flat = all(isinstance(row, str) for row in y)
     rows = [[str(row) for row in y]] if flat else [list(row) for row in y]
     with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
-        figure, axes = _figure(len(rows), len(groups), 3.7, 2.9, sharex=True, sharey="row")
+        figure, axes = _figure(len(rows), len(groups), 3.0, 2.9, LEGEND_WIDTH, sharex=True, sharey="row")
         colours = dict(zip(itertools.chain(*rows), itertools.cycle(sns.color_palette("colorblind")), strict=False))
         for columns, line in zip(rows, axes, strict=True):
             lows = [
@@ -95,7 +98,7 @@ def rates(
             ]
             if " / " not in columns[0]:
                 line[0].set_ylim(bottom=min(lows))
-            line[0].set_ylabel("ratio" if " / " in columns[0] else "distance to the limit")
+            line[0].set_ylabel("observed / predicted" if " / " in columns[0] else "distance to the limit")
             line[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
         for top, bottom, (name, _) in zip(axes[0], axes[-1], groups, strict=True):
             top.set_title(str(name))
@@ -120,7 +123,9 @@ def _rate_panel(
         ax.plot(depth, group["predicted_gap"].abs(), color="black", lw=1.2, ls=":", label=SYMBOLS["predicted_gap"])
     gaps = group[columns].abs().to_numpy(dtype=float)
     anchor = 2.5 * np.nanmax(gaps[0])
-    ax.plot(depth, anchor * (depth / depth[0]) ** -order, color="0.35", lw=1, ls="--", label=f"slope −{order:g}")
+    slopes = [order, 2.0] if "liminf_gap" in columns and order != 2 else [order]
+    for slope, dashes in zip(slopes, ("--", "-."), strict=False):
+        ax.plot(depth, anchor * (depth / depth[0]) ** -slope, color="0.35", lw=1, ls=dashes, label=f"slope −{slope:g}")
     ax.set_yscale("log")
     floor = FLOORS.get(columns[0].split("_")[0], VALUE_FLOOR)
     least = np.nanmin(gaps[gaps > 0])

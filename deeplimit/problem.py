@@ -173,7 +173,10 @@ class Problem:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a record of a study should say: conversions of the data, hypotheses that are not met."""
-        notes = list(self.data.notes) + [f"hypothesis dropped: {d}" for d in self.dropped]
+        notes = list(self.data.notes)
+        if self.y.shape != self.data.y.shape:
+            notes.append(f"class numbers turned into {self.outputs} one-hot columns")
+        notes += [f"hypothesis dropped: {d}" for d in self.dropped]
         if not self.activation.zero_at_zero:
             notes.append(f"hypothesis not met: {self.activation.name}(0) is not 0")
         if math.isinf(self.activation.lipschitz):

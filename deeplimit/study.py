@@ -142,10 +142,14 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _line(row: Mapping[str, Any], columns: Iterable[str]) -> str:
-    def text(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "  ".join(f"{name} {_short(row[name])}" for name in columns if name in row)
 
-    return "  ".join(f"{name} {text(row[name])}" for name in columns if name in row)
+
+def _short(value: Any) -> str:
+    """A number to four digits; of a status that is as it should be the first word."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "converged" if str(value).startswith("converged:") else str(value)
 
 
 def record(save: str | Path, constants: Mapping[str, Any], **remarks: Any) -> Path:
@@ -189,6 +193,16 @@ def _commit() -> str:
         return "unknown"
 
 
+def _stopped(save: Path) -> str:
+    table = results_path(save, ".csv")
+    rows = len(read(save)) if table.exists() else 0
+    return (
+        f"stopped; {rows} rows are in {table}, and a new run begins anew"
+        if rows
+        else "stopped before any row was finished"
+    )
+
+
 def constants(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The CAPITALS of a study, for its record."""
     return {name: value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
@@ -198,7 +212,7 @@ def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[
     """Run a study from the command line: `main(save)` with `save` the study's name below the folder of results.
 
     `--quick` replaces the constants named in the study's QUICK by its smaller ones, and then writes to a temporary
-    folder unless told otherwise; `--results` names the folder. Ctrl-C stops and says what is there.
+    folder unless told otherwise; `--results` names the folder. Ctrl-C stops and says how many rows there are.
     """
     file = Path(namespace["__file__"]).resolve()
     parser = argparse.ArgumentParser(description=str(namespace["__doc__"]).splitlines()[0])
@@ -208,9 +222,10 @@ def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[
     folder = options.results or (Path(tempfile.mkdtemp()) if options.quick else file.parent.parent / RESULTS)
     if options.quick:
         namespace.update(namespace["QUICK"])
+        print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in namespace["QUICK"].items()))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         main(str(folder / file.stem))
     except KeyboardInterrupt:
-        sys.exit(f"stopped; the finished rows are in {folder}")
+        sys.exit(_stopped(folder / file.stem))
     print(f"table, record and figures are in {folder}")

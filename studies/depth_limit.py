@@ -27,17 +27,28 @@ PROBLEMS = {
 DEPTHS = [8, 16, 32, 64, 128, 256, 512, 1024]
 STARTS = 16
 SEED = 0
-WEIGHT_DEPTHS = [8, 16, 32, 128]  # in the figure of the weights
+WEIGHTS = 4  # the coarsest depths, in the figure of the weights
 FLOW = "moons"  # two-dimensional data for the figure of the flow
 FLOW_DEPTHS = [4, 16, 256]
 
-QUICK = {"DEPTHS": [8, 16, 32, 64, 128], "STARTS": 4, "WEIGHT_DEPTHS": [8, 128], "FLOW_DEPTHS": [4, 128]}
+QUICK = {"DEPTHS": [8, 16, 32, 64, 128], "STARTS": 4, "FLOW_DEPTHS": [4, 128]}
 GAPS = [
     ["value_gap / predicted_gap"],
     ["value_gap", "recovery_gap", "liminf_gap"],
     ["control_l2", "control_sup", "control_h1", "head_gap"],
 ]
-LINE = ["data", "depth", "value", "value_gap", "predicted_gap", "control_l2", "residual", "curvature", "status"]
+LINE = [
+    "data",
+    "depth",
+    "value",
+    "value_gap",
+    "predicted_gap",
+    "control_l2",
+    "residual",
+    "curvature",
+    "status",
+    "limit_status",
+]
 
 
 @cache
@@ -45,6 +56,7 @@ def solve(name: str) -> tuple[dict[int, Minimum], Minimum]:
     """The branch that is lowest at the deepest network, by depth, and the minimiser of E_∞ that it leads to."""
     print(f"{name}: following the branches of {STARTS} random starts", flush=True)
     nets = dict(zip(DEPTHS, discrete.lowest(PROBLEMS[name], DEPTHS, starts=STARTS, seed=SEED), strict=True))
+    print(f"{name}: solving the limit problem", flush=True)
     return nets, continuum.minimise(PROBLEMS[name], start=nets[DEPTHS[-1]].control)
 
 
@@ -57,7 +69,7 @@ def measure(data: str, depth: int) -> dict[str, Any]:
 def weights(name: str) -> pd.DataFrame:
     """Weights over depth, for the figure."""
     nets, limit = solve(name)
-    return trace.weights({n: nets[n] for n in WEIGHT_DEPTHS if n in nets}, limit).assign(data=name)
+    return trace.weights({n: nets[n] for n in DEPTHS[:WEIGHTS]}, limit).assign(data=name)
 
 
 def draw_flow(save: str) -> None:

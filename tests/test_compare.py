@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.integrate import solve_ivp
 
 from deeplimit import Data, Problem, compare, continuum, discrete
-from deeplimit.minimum import Minimum
+from deeplimit.minimum import Minimum, Status
 
 Solved = tuple[Problem, dict[int, Minimum], Minimum]
 DEPTHS = [16, 32, 64, 128, 256, 512]
@@ -233,3 +233,15 @@ def test_a_gap_that_stands_still_is_named() -> None:
     table = pd.DataFrame({"data": "a", "depth": n, "value_gap": 0.1 + 1 / n, "error_bar": 0.0, "limit_error": 0.0})
     orders = compare.orders(table, ["value_gap"])
     assert "different branches" in orders["note"].item()
+
+
+def test_orders_start_at_the_last_change_of_branch() -> None:
+    """Gaps before it are those of another minimum."""
+    n = 2.0 ** np.arange(3, 9)
+    gap = np.where(n < 32, 5.0, 1.0) / n
+    table = pd.DataFrame({"data": "a", "depth": n, "value_gap": gap, "error_bar": 0.0, "limit_error": 0.0})
+    status = [str(Status.CONVERGED)] * 6
+    status[2] = str(Status.JUMPED)
+    orders = compare.orders(table.assign(status=status), ["value_gap"])
+    assert orders["depths"].item() == "32, 64, 128, 256"
+    assert orders["order"].item() == pytest.approx(1)

@@ -751,3 +751,15 @@ def test_a_point_that_is_not_stationary_is_no_saddle() -> None:
     start = Layers(*(torch.full(shape, 1e3, dtype=torch.float64) for shape in case.shapes(4).values()))
     m = discrete.minimise(case.problem(), 4, start=start)
     assert m.status is Status.CONVERGED or (m.residual > 1e-6 and m.status is Status.STALLED)
+
+
+def test_the_module_takes_arrays_of_any_precision_and_refuses_another_width() -> None:
+    """What a user has at hand: NumPy, float32; the sentence names the number of features."""
+    problem = REFERENCE.problem()
+    model = discrete.network(problem, discrete.minimise(problem, 3))
+    x = REFERENCE.x.numpy()
+    torch.testing.assert_close(model(x), model(REFERENCE.x), rtol=0, atol=0)
+    assert model(x.astype(np.float32)).dtype == torch.float64
+    with pytest.raises(ValueError, match="x must have 1 features"):
+        model(torch.zeros(4, 2))
+    assert "depth=3" in repr(model) and "CONVERGED" in repr(discrete.minimise(problem, 3))

@@ -7,13 +7,17 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_example_prints_what_readme_says() -> None:
-    """The Python block runs as it stands and prints the block after it."""
-    (code, printed), *_ = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", README, flags=re.DOTALL)
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sweep", "own data"])
+def test_an_example_prints_what_readme_says(example: tuple[str, str]) -> None:
+    """Each Python block runs as it stands and prints the block after it."""
+    code, printed = example
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(code, "README.md", "exec"), {})

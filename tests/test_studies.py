@@ -41,7 +41,7 @@ def test_depth_limit_writes_table_record_and_figures(tmp_path: Path, monkeypatch
     """The whole study on one small data set; every row converged, with the columns that a depth sweep has."""
     module = load(ROOT / "studies" / "depth_limit.py")
     small = {"moons": Problem(data.moons(points=10), alpha=0.1)}
-    changes = {"PROBLEMS": small, "DEPTHS": [4, 8, 16], "STARTS": 3, "WEIGHT_DEPTHS": [4], "FLOW_DEPTHS": [2, 4]}
+    changes = {"PROBLEMS": small, "DEPTHS": [4, 8, 16], "STARTS": 3, "WEIGHTS": 2, "FLOW_DEPTHS": [2, 4]}
     for name, value in changes.items():
         monkeypatch.setattr(module, name, value)
     module.main(str(tmp_path / "depth_limit"))

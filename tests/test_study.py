@@ -148,5 +148,5 @@ def test_run_takes_quick_and_results(tmp_path: Path, capsys: pytest.CaptureFixtu
     def stopped(save: str) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit, match="finished rows are in"):
+    with pytest.raises(SystemExit, match="before any row"):
         study.run(stopped, namespace, [])
