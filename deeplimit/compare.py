@@ -23,6 +23,7 @@ __all__ = ["CONTROL_GAPS", "VALUE_GAPS", "Order", "gaps", "h1", "head", "l2", "o
 VALUE_GAPS = ("value_gap", "recovery_gap", "liminf_gap")
 CONTROL_GAPS = ("control_l2", "control_sup", "control_h1", "control_tl2", "head_gap", "state_sup")
 GAPS = (*VALUE_GAPS, *CONTROL_GAPS)
+MEANINGFUL = ("converged", "stationary")  # beginnings of a status whose value is that of a local minimum
 STANDSTILL = 0.25  # an order below which a gap does not tend to zero in any range of depths
 RESOLVED = 100  # a gap this many times the solvers' error may enter a fit
 FIT_POINTS = 5
@@ -38,8 +39,9 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
     - recovery_gap = E_n(Θ*(t_i)) − min E_∞;  liminf_gap = E_∞(Θ̂_n) − min E_∞, Θ̂_n the piecewise linear interpolant;
     - control_l2 = (h Σ|Θ_i − Θ*(t_i)|²)^½, control_sup = max_i |·|, control_h1 = (n Σ|Δ(Θ_i − Θ*(t_i))|²)^½,
       control_tl2 the identity-coupling bound of TL², head_gap over (W, c), state_sup = max over i, s of |X_i − X(t_i)|;
-    - error_bar, limit_error for the value columns; control_error, the distance bounds of both sides in the norms of the
-      control columns (first order; NaN where a side has none).
+    - error_bar, limit_error and their sum gap_error for the value columns; control_error, the distance bounds of both
+      sides in the norms of the
+      control columns (first order; NaN where a side has none); that of state_sup is larger by the flow's amplification.
 
     Raises
     ------
@@ -65,6 +67,7 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
         "limit_value": limit.value,
         "limit_error": limit.error_bar,
         "value_gap": net.value - limit.value,
+        "gap_error": net.error_bar + limit.error_bar,
         "predicted_gap": expansion.value_constant(problem, limit) / layers.depth if smooth else math.nan,
         "recovery_gap": discrete.objective(problem, samples) - limit.value,
         "liminf_gap": continuum.objective(problem, layers.interpolant()) - limit.value,
@@ -99,8 +102,9 @@ class Order:
     """How a gap falls with depth: gap ≈ C n^(−slope).
 
     `pairwise[k]` is the observed order between the depths k and k + 1, NaN where a gap is not resolved; `slope` is the
-    least-squares fit over the last resolved depths with its confidence interval [low, high]; without three
-    resolved depths the three are NaN and `note` says why.
+    least-squares fit over the last resolved depths with its 95 % confidence interval [low, high], which measures how
+    far the points are from one line, not the next term of the expansion; without three resolved depths the three are
+    NaN and `note` says why. `extrapolated` removes that term from the last two pairwise orders, p + C/n at depth n.
     """
 
     pairwise: tuple[float, ...]
@@ -109,6 +113,11 @@ class Order:
     high: float
     depths: tuple[int, ...]
     note: str
+
+    @property
+    def extrapolated(self) -> float:
+        """2 p_k − p_{k−1}, for doubled depths; NaN without two resolved pairs."""
+        return 2 * self.pairwise[-1] - self.pairwise[-2] if len(self.pairwise) > 1 else math.nan
 
 
 def order(depth: Iterable[float], gap: Iterable[float], error: Iterable[float]) -> Order:
@@ -146,9 +155,10 @@ def _fit(n: np.ndarray, logs: np.ndarray, usable: np.ndarray, pairwise: tuple[fl
 
 
 def _since_last_jump(group: pd.DataFrame) -> pd.DataFrame:
-    """The rows from the last change of branch on: gaps before it belong to another minimum."""
+    """The converged rows from the last change of branch on: gaps before it belong to another minimum."""
     if "status" not in group:
         return group
+    group = group[group["status"].str.startswith(MEANINGFUL)]
     jumped = np.flatnonzero(group["status"] == str(Status.JUMPED))
     return group.iloc[jumped[-1] :] if len(jumped) else group
 
@@ -156,7 +166,8 @@ def _since_last_jump(group: pd.DataFrame) -> pd.DataFrame:
 def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data") -> pd.DataFrame:
     """Observed orders of the gaps of a depth sweep, one row per group and column, from the last change of branch on.
 
-    Columns of the answer: the group, `quantity`, `last` (the order between the two deepest networks), `order`, `low`,
+    Columns of the answer: the group, `quantity`, `last` (the order between the two deepest networks), `extrapolated`
+    (what the pairwise orders tend to, for doubled depths), `order`, `low`,
     `high` (fit and its 95 % interval), `constant` (n · gap at the deepest network), `depths` (those of the fit) and
     `note`.
     """
@@ -175,6 +186,7 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
                     by: name,
                     "quantity": column,
                     "last": last,
+                    "extrapolated": found.extrapolated,
                     "order": found.slope,
                     "low": found.low,
                     "high": found.high,

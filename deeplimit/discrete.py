@@ -195,7 +195,7 @@ def lowest(
     """
     depths = _check_depths(depths)
     checks.positive("tol", tol)
-    minima = branches(problem, depths[0], starts=starts, seed=seed)
+    minima = branches(problem, depths[0], starts=starts, seed=seed, tol=tol, device=device)
     if not minima:
         raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")
     paths = [_Branch(problem, tol, device, minimum) for minimum in minima]
@@ -203,7 +203,8 @@ def lowest(
         for path in paths:
             path.extend(depth)
         followed = len(paths)
-        paths = sorted(_unmerged(paths), key=lambda path: path.minima[-1].value)
+        converged = [path for path in paths if _usable(path.minima[-1])]
+        paths = sorted(_unmerged(converged or paths), key=lambda path: path.minima[-1].value)
         paths = _still_lowest(paths, depths[-1])
         value = paths[0].minima[-1].value
         logger.info("depth %d: branches followed %d, kept %d, lowest value %.10g", depth, followed, len(paths), value)
@@ -298,7 +299,9 @@ class _Branch:
             self.minima[index] = replace(self.minima[index], status=Status.JUMPED)
 
 
-def branches(problem: Problem, depth: int, *, starts: int = 16, seed: int = 0) -> list[Minimum]:
+def branches(
+    problem: Problem, depth: int, *, starts: int = 16, seed: int = 0, tol: float = 1e-10, device: str = "cpu"
+) -> list[Minimum]:
     """Distinct local minima from random starts with seeds `seed`, …, `seed + starts − 1`, the lowest first.
 
     Two minima are one if their values agree to 1e-6 and their controls to 1e-4 in TL² and head. Saddles and
@@ -306,9 +309,13 @@ def branches(problem: Problem, depth: int, *, starts: int = 16, seed: int = 0) -
     """
     if isinstance(starts, bool) or not isinstance(starts, numbers.Integral) or starts < 1:
         raise ValueError(f"starts must be a whole number, at least 1, got {starts!r}")
-    found = [minimise(problem, depth, seed=seed + k) for k in range(starts)]
-    found = sorted((m for m in found if m.status.converged or m.status is Status.KINKS), key=lambda m: m.value)
-    return distinct(found)
+    found = [minimise(problem, depth, seed=seed + k, tol=tol, device=device) for k in range(starts)]
+    return distinct(sorted(filter(_usable, found), key=lambda m: m.value))
+
+
+def _usable(m: Minimum) -> bool:
+    """Whether its value is that of a local minimum."""
+    return m.status.converged or m.status in (Status.KINKS, Status.UNCERTIFIED)
 
 
 def distinct(minima: Sequence[Minimum]) -> list[Minimum]:

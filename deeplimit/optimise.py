@@ -165,10 +165,14 @@ def gradient_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
 
 
 def value_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
-    """Estimated rounding error of E(u) at a stationary point, from E(u + δ) − E(u) for |δ| = 1e-9 |u|."""
-    value = f.value(u)
-    noise = max(abs(f.objective(u + _probe(u, seed)).value - value) for seed in range(probes))
-    return noise + 4 * np.finfo(float).eps * abs(value)
+    """Estimated rounding error of E(u): what E(u + δ) − E(u) − g·δ − ½ δ·Hδ is made of for |δ| = 1e-9 |u|."""
+    value, gradient = f.value(u), f.gradient(u)
+    noise = 0.0
+    for seed in range(probes):
+        delta = _probe(u, seed)
+        model = gradient @ delta + 0.5 * delta @ f.product(u, delta)
+        noise = max(noise, abs(f.objective(u + delta).value - value - model))
+    return float(noise + 4 * np.finfo(float).eps * abs(value))
 
 
 def _trust_region(f: Evaluations, u: Vector, gtol: float, near: bool) -> tuple[Vector, int]:
@@ -275,8 +279,9 @@ def local_minimum(
     elif status.converged and not curvature > 0:
         status = Status.UNCERTIFIED if math.isnan(curvature) else Status.SADDLE
     distance = optimum.residual / curvature if curvature > 0 else math.inf
-    bar = value_floor(Evaluations(objective), u) + (optimum.residual * distance if curvature > 0 else math.inf)
-    counts = (iterations, gradients, products)
+    probe = Evaluations(objective)
+    bar = value_floor(probe, u) + (optimum.residual * distance if curvature > 0 else math.inf)
+    counts, certificate = (iterations, gradients, products), certificate + probe.products
     values = (point.value, point.data_loss, optimum.residual, curvature, distance, bar)
     return Minimum(control(u), *values, *counts, status, certificate, perf_counter() - began), direction
 
@@ -327,7 +332,8 @@ def local_minimum_kinked(
     status = Status.KINKS if optimum.status.converged else optimum.status
     if not math.isfinite(point.value):
         status = Status.NOT_FINITE
-    bar = abs(smoothed(widths[-1])(u).value - point.value) + value_floor(Evaluations(objective), u)
+    probe = Evaluations(objective)
+    bar = abs(smoothed(widths[-1])(u).value - point.value) + value_floor(probe, u)
     values = (point.value, point.data_loss, optimum.residual, math.nan, math.nan, bar)
     counts = (iterations, gradients, products)
-    return Minimum(control(u), *values, *counts, status, seconds=perf_counter() - began)
+    return Minimum(control(u), *values, *counts, status, probe.products, perf_counter() - began)

@@ -19,6 +19,7 @@ Operator = Callable[[Vector], Vector]
 LEADING = 48  # eigenpairs kept of a coarse Hessian
 LOWEST_TOL = 1e-3
 CHECK_STEPS = 6
+DENSE = 2000  # unknowns up to which a dense Hessian is a way to them at all
 SMALL = 40  # unknowns up to which a dense Hessian is the quickest way to its eigenvalues
 
 
@@ -34,20 +35,24 @@ def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) ->
         if size <= SMALL:
             values, vectors = _dense_eigenpairs(product, size)
             return float(values[0]), vectors[:, 0]
-        operator = linear_operator(product, size)
         value, vector = math.nan, np.zeros(size)
         if hints is not None:
-            value, vector = _hinted_eigenpair(operator, hints)
-        return (value, vector) if not math.isnan(value) else _lanczos(operator)
+            value, vector = _hinted_eigenpair(linear_operator(product, size), hints)
+        return (value, vector) if not math.isnan(value) else _lanczos(product, size)
     except (linalg.ArpackError, np.linalg.LinAlgError):  # no convergence, or numbers that are not finite
         return math.nan, np.zeros(size)
 
 
-def _lanczos(operator: linalg.LinearOperator) -> tuple[float, Vector]:
-    size = operator.shape[0]
+def _lanczos(product: Operator, size: int) -> tuple[float, Vector]:
+    """Lanczos, or the dense Hessian where it does not converge, as in the cluster of eigenvalues at 2."""
     v0 = np.random.default_rng(0).standard_normal(size)
     options = {"v0": v0, "ncv": min(size, 40), "tol": 1e-6, "maxiter": 100, "rng": np.random.default_rng(0)}
-    values, vectors = linalg.eigsh(operator, k=1, which="SA", **options)
+    try:
+        values, vectors = linalg.eigsh(linear_operator(product, size), k=1, which="SA", **options)
+    except linalg.ArpackNoConvergence:
+        if size > DENSE:
+            raise
+        values, vectors = _dense_eigenpairs(product, size)
     return float(values[0]), vectors[:, 0]
 
 

@@ -359,3 +359,25 @@ def test_the_value_of_relu_is_that_of_its_control(monkeypatch: pytest.MonkeyPatc
     """E_∞ of the weights found, by the adaptive integrator, is the reported value within its error bar."""
     found = continuum.minimise(relu_problem())
     assert abs(pontryagin.certify(relu_problem(), found.control).value - found.value) <= found.error_bar
+
+
+def test_a_tiny_value_is_resolved_to_rounding_and_not_called_unresolved() -> None:
+    """With a large |u| and a small value a relative 1e-10 may lie below rounding; the status says so."""
+    problem = Problem(Data([[5.0]], [[-3.0]]), loss="squared", alpha=1e-5)
+    found = continuum.minimise(problem, start=discrete.minimise(problem, 32).control)
+    assert found.status in (Status.CONVERGED, Status.ROUNDING)
+    assert found.error_bar <= 1e-9 * found.value
+
+
+def test_the_objective_of_a_rough_network_is_settled() -> None:
+    """Steps are doubled until the value no longer changes: against eight times as many."""
+    problem = Problem(data.moons(points=40, noise=0.2), alpha=0.001)
+    curve = discrete.minimise(problem, 8, seed=3).control.interpolant()
+    fine = continuum._data_loss(problem, curve, 2048)
+    metric = problem.metric
+    penalty = sum(
+        metric.alpha[k] * float((theta[1:] ** 2).sum() + metric.tau[k] * (theta[0] ** 2).sum())
+        for k, theta in (("K", curve.K), ("b", curve.b))
+    )
+    head = 0.001 * float((curve.W**2).sum() + (curve.c**2).sum())
+    assert continuum.objective(problem, curve) == pytest.approx(fine + penalty + head, rel=1e-12)

@@ -31,13 +31,14 @@ from problems import (
     hessian,
     hessian_product,
     layers,
+    moons,
     random_case,
     random_weights,
     ring,
 )
 from torch import Tensor
 
-from deeplimit import Data, Layers, Problem, discrete, norms
+from deeplimit import Data, Layers, Problem, discrete, norms, spectrum
 from deeplimit import data as datasets
 from deeplimit.minimum import Minimum, Status
 
@@ -763,3 +764,44 @@ def test_the_module_takes_arrays_of_any_precision_and_refuses_another_width() ->
     with pytest.raises(ValueError, match="x must have 1 features"):
         model(torch.zeros(4, 2))
     assert "depth=3" in repr(model) and "CONVERGED" in repr(discrete.minimise(problem, 3))
+
+
+def test_a_least_eigenvalue_inside_the_cluster_at_two_is_certified() -> None:
+    """2 is the essential spectrum of the Hessian; Lanczos may not separate 2.0001 from it, a dense Hessian does."""
+    rng = np.random.default_rng(5)
+    data = Data(rng.standard_normal((5, 2)), rng.integers(0, 2, (5, 3)).astype(float))
+    alpha = {"K": 0.0036, "b": 0.79, "W": 0.032, "c": 0.06}
+    problem = Problem(data, activation="gcu", loss="logistic", alpha=alpha, reduction="mean")
+    m = discrete.minimise(problem, 13, seed=1)
+    energy, coordinates = discrete._energy(problem, 13)
+    point = energy(coordinates.vector(m.control))
+    values = np.linalg.eigvalsh(np.column_stack([point.product(e) for e in np.eye(coordinates.size)]))
+    assert m.status is Status.CONVERGED
+    assert m.curvature == pytest.approx(values[0], rel=1e-3)
+
+
+def test_where_lanczos_fails_the_dense_hessian_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minimum must not be called a saddle for an iteration that did not converge."""
+    expected = discrete.minimise(moons(), 10)
+
+    def fail(*_: object, **__: object) -> None:
+        raise spectrum.linalg.ArpackNoConvergence("no", np.zeros(0), np.zeros((0, 0)))
+
+    monkeypatch.setattr(spectrum.linalg, "eigsh", fail)
+    found = discrete.minimise(moons(), 10)
+    assert found.status is Status.CONVERGED and found.curvature == pytest.approx(expected.curvature, rel=1e-5)
+    monkeypatch.setattr(spectrum, "DENSE", 10)
+    assert discrete.minimise(moons(), 10).status is Status.UNCERTIFIED
+
+
+def test_depth_1024_costs_at_most_sixty_gradients() -> None:
+    """Certificate included; a Hessian product counts one and a half gradients, which is more than it takes."""
+    m = discrete.branch(moons(), [8, 16, 32, 64, 128, 256, 512, 1024], seed=0)[-1]
+    assert m.status is Status.CONVERGED
+    assert m.gradients + 1.5 * (m.hessian_products + m.certificate_products) <= 60
+
+
+def test_tolerance_reaches_the_coarsest_depth_of_the_lowest_branch() -> None:
+    """Every depth is minimised to what was asked."""
+    problem = Problem(datasets.moons(points=12), alpha=0.05)
+    assert all(m.residual <= 1e-12 for m in discrete.lowest(problem, [8, 16], starts=2, tol=1e-12))
