@@ -31,7 +31,8 @@ class Weights(NamedTuple):
 
 
 def _float64(name: str, value: Any, dims: int) -> Tensor:
-    tensor = torch.as_tensor(value)
+    # lists go through NumPy: torch would read their numbers in single precision
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
     if tensor.is_complex() or tensor.dim() != dims:
         raise ValueError(f"{name} must be a real array with {dims} dimensions, got shape {tuple(tensor.shape)}")
     return tensor.detach().to(torch.float64)

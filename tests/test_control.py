@@ -294,3 +294,9 @@ def test_moving_to_the_device_it_is_on_changes_nothing() -> None:
     net = network(3)
     moved = net.to("cpu")
     assert all(torch.equal(getattr(net, k), getattr(moved, k)) for k in "KbWc")
+
+
+def test_lists_keep_their_digits() -> None:
+    """Python's numbers are doubles, and stay so."""
+    layers = Layers([[[-1.3]]], [[0.4]], [[0.7]], [0.2])  # type: ignore[arg-type]
+    assert [layers.K.item(), layers.b.item(), layers.W.item(), layers.c.item()] == [-1.3, 0.4, 0.7, 0.2]
