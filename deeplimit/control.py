@@ -38,6 +38,13 @@ def _float64(name: str, value: Any, dims: int) -> Tensor:
     return tensor.detach().to(torch.float64)
 
 
+def _store_blocks(control: Layers | Curve, rows: str, device: str | None = None) -> None:
+    """Keep the four blocks as float64 tensors whose shapes fit together."""
+    for name, dims in zip(BLOCKS, (3, 2, 2, 1), strict=True):
+        object.__setattr__(control, name, _float64(name, getattr(control, name), dims).to(device))
+    _check_blocks(control.K, control.b, control.W, control.c, rows)
+
+
 def _check_blocks(K: Tensor, b: Tensor, W: Tensor, c: Tensor, rows: str) -> None:
     n, d, m = K.shape[0], K.shape[1], W.shape[0]
     wanted = {"K": (n, d, d), "b": (n, d), "W": (m, d), "c": (m,)}
@@ -69,9 +76,7 @@ class Layers:
     c: Tensor
 
     def __post_init__(self) -> None:
-        for name, dims in zip(BLOCKS, (3, 2, 2, 1), strict=True):
-            object.__setattr__(self, name, _float64(name, getattr(self, name), dims))
-        _check_blocks(self.K, self.b, self.W, self.c, "layers")
+        _store_blocks(self, "layers")
 
     @property
     def depth(self) -> int:
@@ -189,9 +194,7 @@ class Curve:
     c: Tensor
 
     def __post_init__(self) -> None:
-        for name, dims in zip(BLOCKS, (3, 2, 2, 1), strict=True):
-            object.__setattr__(self, name, _float64(name, getattr(self, name), dims).cpu())
-        _check_blocks(self.K, self.b, self.W, self.c, "coefficients")
+        _store_blocks(self, "coefficients", device="cpu")
         if len(self.K) != self.basis.size + 1:
             raise ValueError(f"the basis wants {self.basis.size + 1} coefficients, got {len(self.K)}")
 

@@ -70,9 +70,13 @@ class Evaluations:
         self._recent = [(u.copy(), self.objective(u), []), *self._recent[:1]]
         return self._recent[0]
 
+    def at(self, u: Vector) -> Point:
+        """The function at u."""
+        return self._entry(u)[1]
+
     def value(self, u: Vector) -> float:
         """E(u)."""
-        return self._entry(u)[1].value
+        return self.at(u).value
 
     def gradient(self, u: Vector) -> Vector:
         """∂E/∂u, counted once a point."""
@@ -85,7 +89,7 @@ class Evaluations:
     def product(self, u: Vector, v: Vector) -> Vector:
         """The Hessian at u times v, counted."""
         self.products += 1
-        return self._entry(u)[1].product(v)
+        return self.at(u).product(v)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,24 +270,23 @@ def local_minimum(
         if optimum.status is Status.NOT_FINITE:
             break
         curvature, direction = least_eigenpair(partial(f.product, u), len(u), hints)
-        certificate += f.products
         if not (curvature < 0 and remaining):
             break
         below = _escape(objective, u, direction)
         if below is u:
             break
-        u, near = below, False
-    point, status = objective(u), optimum.status
+        u, near, certificate = below, False, certificate + f.products
+    point, status = f.at(u), optimum.status
     if not math.isfinite(point.value):
         status = Status.NOT_FINITE
     elif status.converged and not curvature > 0:
         status = Status.UNCERTIFIED if math.isnan(curvature) else Status.SADDLE
     distance = optimum.residual / curvature if curvature > 0 else math.inf
-    probe = Evaluations(objective)
-    bar = value_floor(probe, u) + (optimum.residual * distance if curvature > 0 else math.inf)
-    counts, certificate = (iterations, gradients, products), certificate + probe.products
+    bar = value_floor(f, u) + (optimum.residual * distance if curvature > 0 else math.inf)
+    counts = (iterations, gradients, products)
     values = (point.value, point.data_loss, optimum.residual, curvature, distance, bar)
-    return Minimum(control(u), *values, *counts, status, certificate, perf_counter() - began), direction
+    spent = certificate + f.products
+    return Minimum(control(u), *values, *counts, status, spent, perf_counter() - began), direction
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -319,8 +322,9 @@ def local_minimum_kinked(
         u = optimum.u
         iterations, gradients = iterations + optimum.iterations, gradients + optimum.gradients
         products += optimum.products
-    point = objective(u)
-    if _norm(point.gradient) <= tol:
+    f = Evaluations(objective)
+    point = f.at(u)
+    if _norm(f.gradient(u)) <= tol:
         smooth, _ = local_minimum(objective, u, control, tol=tol, near=True)
         return replace(
             smooth,
@@ -332,8 +336,7 @@ def local_minimum_kinked(
     status = Status.KINKS if optimum.status.converged else optimum.status
     if not math.isfinite(point.value):
         status = Status.NOT_FINITE
-    probe = Evaluations(objective)
-    bar = abs(smoothed(widths[-1])(u).value - point.value) + value_floor(probe, u)
+    bar = abs(smoothed(widths[-1])(u).value - point.value) + value_floor(f, u)
     values = (point.value, point.data_loss, optimum.residual, math.nan, math.nan, bar)
     counts = (iterations, gradients, products)
-    return Minimum(control(u), *values, *counts, status, probe.products, perf_counter() - began)
+    return Minimum(control(u), *values, *counts, status, f.products, perf_counter() - began)
