@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from deeplimit import (
         activation,
         checks,
+        claims,
         compare,
         continuum,
         control,
@@ -54,6 +55,7 @@ __all__ = [
     "Problem",
     "activation",
     "checks",
+    "claims",
     "compare",
     "continuum",
     "control",

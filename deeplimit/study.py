@@ -25,6 +25,8 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from deeplimit import claims as claims_
+
 RESULTS = Path("results")
 LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn")
 FLOATS = "%.17g"  # reads back bit for bit
@@ -152,17 +154,25 @@ def _short(value: Any) -> str:
     return "converged" if str(value).startswith("converged:") else str(value)
 
 
-def record(save: str | Path, constants: Mapping[str, Any], **remarks: Any) -> Path:
-    """Write the record of a study beside its table: constants, versions, machine, and whatever else is worth keeping.
+def record(
+    save: str | Path, constants: Mapping[str, Any], *, claims: Iterable[claims_.Claim] = (), **remarks: Any
+) -> Path:
+    """Write the record of a study beside its table: constants, claims, versions, machine, and other remarks.
+
+    Each claim is printed with its verdict.
 
     Returns
     -------
     Path of the JSON file.
     """
+    found = list(claims)
+    for claim in found:
+        print(claim)
     content = {
         "study": Path(save).name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "constants": dict(constants),
+        "claims": claims_.to_records(found),
         **remarks,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
         "commit": _commit(),

@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = """
 checks
 activation | data | loss | threads , control → coordinates | norms , minimum | spectrum → optimise
-problem → sweep → energy → network
+symmetry , problem → sweep → energy → network
 discrete | continuum | pontryagin
-expansion → gamma → compare → trace , variants
+expansion → gamma | counterexample | regularity → compare → trace , variants , dense
 meanfield → uncertainty | lipschitz | rough
 """
 TABLES = """
-study → plot → report
+claims → study → plot → report
 """
 # These may import everything.
 TOP = ["cli", "studies"]
@@ -147,13 +147,17 @@ def test_the_layers_say_what_the_design_says() -> None:
     allowed = allowed_imports()
     leaves = {"activation", "control", "data", "loss", "minimum", "spectrum", "threads"}
     assert all(allowed[leaf] == {"checks"} for leaf in leaves)
-    assert allowed["energy"] == {*leaves, "checks", "coordinates", "norms", "optimise", "problem", "sweep"}
+    assert allowed["energy"] == {*leaves, "checks", "coordinates", "norms", "optimise", "problem", "sweep", "symmetry"}
     for name in ("discrete", "continuum", "pontryagin"):
         assert allowed[name] == {*allowed["energy"], "energy", "network"}
-    assert allowed["compare"] - allowed["expansion"] == {"expansion", "gamma"}
+    assert allowed["compare"] - allowed["expansion"] == {"expansion", "gamma", "counterexample", "regularity"}
     assert allowed["variants"] == allowed["expansion"]
     assert allowed["rough"] - allowed["meanfield"] == {"meanfield"}
-    assert (allowed["study"], allowed["plot"], allowed["report"]) == (set(), {"study"}, {"study", "plot"})
+    assert (allowed["study"], allowed["plot"], allowed["report"]) == (
+        {"claims"},
+        {"claims", "study"},
+        {"claims", "study", "plot"},
+    )
     assert {"cli", "report", "rough", "compare", "data"} <= allowed["studies"]
 
 

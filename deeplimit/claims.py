@@ -1,0 +1,180 @@
+"""The ledger: what is claimed, what was predicted, what was observed, and the verdict.
+
+A claim compares one observed number with one predicted number. It is true or false, or undecided where a solver it
+rests on did not converge; then it says why. A claim about a hypothesis removed on purpose holds when the predicted
+failure is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+RELATIONS = ("=", "≤", "≥")
+CERTIFIED = ("converged",)  # beginnings of a status on which value and control can rest
+VALUES_ONLY = ("converged", "stationary")  # of one on which a value can rest
+STATUSES = ("status", "limit_status")
+COLUMNS = ("id", "statement", "source", "quantity", "predicted", "observed", "tolerance", "holds", "study")
+REMARKS = ("relation", "falsified_by", "reason")
+SHOWN = {"id": "id", "statement": "claim", "predicted": "predicted", "observed": "observed", "holds": "holds"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of the ledger.
+
+    Attributes
+    ----------
+    id
+        That of the check, such as "T3.1"; unique in the ledger.
+    statement, source
+        What holds, in one sentence, and whose result it is; "derived here" where it is no paper's.
+    quantity
+        The number that is compared.
+    predicted, observed, tolerance
+        For the relation "=" the claim is true if |observed − predicted| ≤ tolerance, for "≤" if
+        observed ≤ predicted + tolerance, for "≥" if observed ≥ predicted − tolerance.
+    falsified_by
+        What one would see if it were wrong.
+    doubts
+        Why it cannot be decided; any doubt makes it undecided.
+    relation
+        "=", "≤" or "≥".
+
+    Raises
+    ------
+    ValueError
+        For an unknown relation, a negative tolerance, a prediction or a tolerance that is not finite, and a missing
+        `falsified_by`.
+    """
+
+    id: str
+    statement: str
+    source: str
+    quantity: str
+    predicted: float
+    observed: float
+    tolerance: float
+    falsified_by: str
+    doubts: tuple[str, ...] = ()
+    relation: str = "="
+
+    def __post_init__(self) -> None:
+        if self.relation not in RELATIONS:
+            raise ValueError(f"claim {self.id}: relation must be one of {', '.join(RELATIONS)}, got {self.relation!r}")
+        if not (math.isfinite(self.predicted) and math.isfinite(self.tolerance) and self.tolerance >= 0):
+            got = f"{self.predicted} and {self.tolerance}"
+            raise ValueError(f"claim {self.id}: prediction and tolerance (not negative) must be finite, got {got}")
+        if not self.falsified_by:
+            raise ValueError(f"claim {self.id} must say what would falsify it")
+        object.__setattr__(self, "doubts", tuple(self.doubts))
+
+    @property
+    def holds(self) -> str:
+        """The verdict: "true", "false" or "undecided"."""
+        if self.doubts or math.isnan(self.observed):
+            return "undecided"
+        excess = self.observed - self.predicted
+        size = {"=": abs(excess), "≤": excess, "≥": -excess}[self.relation]
+        return "true" if size <= self.tolerance else "false"
+
+    @property
+    def reason(self) -> str:
+        """Why it is undecided; empty otherwise."""
+        return "; ".join(self.doubts) or ("nothing was observed" if math.isnan(self.observed) else "")
+
+    def __str__(self) -> str:
+        predicted = f"{self.relation} {self.predicted:.6g} ± {self.tolerance:.2g}"
+        verdict = self.holds + (f" ({self.reason})" if self.reason else "")
+        return f"{self.id}  {self.statement}: {self.quantity} {self.observed:.6g}, predicted {predicted}: {verdict}"
+
+
+def farthest(values: Iterable[float], predicted: float) -> float:
+    """The value farthest from the prediction: what a claim about many rows observes. NaN if there is none or one is."""
+    numbers = np.asarray(list(values), dtype=float)
+    if not numbers.size or np.isnan(numbers).any():
+        return math.nan
+    return float(numbers[np.argmax(np.abs(numbers - predicted))])
+
+
+def doubts(table: pd.DataFrame, *axes: str, trusted: Sequence[str] = CERTIFIED) -> tuple[str, ...]:
+    """Why the rows of a table cannot carry a claim: one sentence for each status that is not a converged one.
+
+    Parameters
+    ----------
+    table
+        Rows with a column `status`, and possibly `limit_status`.
+    axes
+        Columns that name a row in the sentence.
+    trusted
+        Beginnings of statuses to rest on; `VALUES_ONLY` adds those of which only the value can be used.
+    """
+    if not len(table):
+        return ("the table has no row",)
+    found: dict[str, str] = {}
+    for column in [c for c in STATUSES if c in table]:
+        for _, row in table[~table[column].astype(str).str.startswith(tuple(trusted))].iterrows():
+            where = ", ".join(f"{axis} {row[axis]}" for axis in axes)
+            what = "limit " if column == "limit_status" else ""
+            found.setdefault(f"{what}{row[column]}", where)
+    return tuple(f"{where}: {status}" if where else status for status, where in found.items())
+
+
+def ledger(studies: Mapping[str, Iterable[Claim]]) -> pd.DataFrame:
+    """One row per claim: `id, statement, source, quantity, predicted, observed, tolerance, holds, study`, then
+    `relation, falsified_by, reason`.
+
+    Raises
+    ------
+    ValueError
+        If two claims have one id.
+    """
+    rows = [
+        {column: study if column == "study" else getattr(claim, column) for column in (*COLUMNS, *REMARKS)}
+        for study, claims in studies.items()
+        for claim in claims
+    ]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *REMARKS])
+    repeated = table["id"][table["id"].duplicated()].tolist()
+    if repeated:
+        raise ValueError(f"two claims have the id {repeated[0]}")
+    return table.sort_values("id", key=lambda ids: ids.map(_sort_key), ignore_index=True)
+
+
+def _sort_key(identifier: str) -> tuple[str, tuple[int, ...]]:
+    """T2 before T10, T10.2 before T10.10."""
+    letters = identifier.rstrip("0123456789.")
+    numbers = identifier[len(letters) :].split(".")
+    return letters, tuple(int(part) for part in numbers if part)
+
+
+def to_records(claims: Iterable[Claim]) -> list[dict[str, Any]]:
+    """The claims as a study's record keeps them: their fields, and the verdict."""
+    return [asdict(claim) | {"holds": claim.holds} for claim in claims]
+
+
+def from_records(records: Iterable[Mapping[str, Any]]) -> list[Claim]:
+    """The claims of a study's record; the verdict is formed anew."""
+    names = {field.name for field in fields(Claim)}
+    return [Claim(**{k: _read(v) for k, v in record.items() if k in names}) for record in records]
+
+
+def _read(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else math.nan if value is None else value
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The ledger as README shows it."""
+    lines = ["| " + " | ".join(SHOWN.values()) + " |", "|" + "---|" * len(SHOWN)]
+    for _, row in table.iterrows():
+        predicted = f"{row['relation']} {row['predicted']:.5g}" + (
+            f" ± {row['tolerance']:.2g}" if row["tolerance"] else ""
+        )
+        cells = [row["id"], row["statement"], predicted, f"{row['observed']:.5g}", row["holds"]]
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
