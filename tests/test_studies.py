@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
+from loading import load
 
 from deeplimit import compare, data, study
 from deeplimit.problem import Problem
@@ -17,16 +15,6 @@ from deeplimit.problem import Problem
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted(path for path in (ROOT / "studies").glob("*.py"))
 DATA = ["iris", "breast_cancer", "moons"]
-
-
-def load(path: Path) -> ModuleType:
-    """A study as a module, without running it."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
