@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from deeplimit.study import results_path
 MARKERS = "osD^vPX*"
 DPI = 160
 LEGEND_WIDTH = 2.8  # inches right of the panels
+PANELS_ACROSS = 4
+MOST_TICKS = 10  # of a logarithmic abscissa that get a label each
 LIMIT = "∞"  # the depth of the limit in a table
 STYLE: Any = {"figure.dpi": DPI, "axes.titlesize": "medium", "legend.frameon": False, "font.size": 9}
 SYMBOLS = {
@@ -145,6 +147,133 @@ def _ratio_panel(
         ax.plot(depth, group[top] / group[bottom], label=SYMBOLS.get(column, column), **look)
     ax.axhspan(0.99, 1.01, color="0.6", alpha=0.5, lw=0, label="within 1 %")
     return math.nan
+
+
+def curves(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str | Sequence[str],
+    by: str | None = None,
+    hue: str | None = None,
+    lines: Sequence[str] = (),
+    slopes: Sequence[float] = (),
+    labels: Mapping[str, str] | None = None,
+    logx: float | None = 2,
+    logy: bool | str = True,
+    save: str | Path | None = None,
+) -> Figure:
+    """Columns of a table against another one, a panel per group.
+
+    Parameters
+    ----------
+    x, y
+        The abscissa, and the columns drawn with markers; by absolute value on a logarithmic axis.
+    by
+        Column whose values get a panel each, at most four in a row.
+    hue
+        Column whose values get a colour each.
+    lines
+        Columns drawn in black without markers, dotted or dash-dotted: predictions and bounds.
+    slopes
+        Exponents of reference lines x^slope, dashed grey, through the largest first value of the panel.
+    labels
+        Words and symbols for columns; the key "y" names the ordinate.
+    logx
+        Base of the logarithm of the abscissa, None for a linear one.
+    logy
+        True, False or "symlog".
+    """
+    names = dict(labels or {})
+    columns = [y] if isinstance(y, str) else list(y)
+    groups = list(table.groupby(by, sort=False)) if by else [("", table)]
+    across = min(len(groups), PANELS_ACROSS)
+    hues = list(table[hue].unique()) if hue else [None]
+    colours = sns.color_palette("colorblind", max(len(hues) if hue else len(columns), 1))
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(-(-len(groups) // across), across, 3.0, 2.9, LEGEND_WIDTH, sharex=True)
+        for ax in axes.flat[len(groups) :]:
+            ax.set_axis_off()
+        for ax, (name, group) in zip(axes.flat, groups, strict=False):
+            for k, value in enumerate(hues):
+                part = (group if hue is None else group[group[hue] == value]).sort_values(x)
+                for j, (column, marker) in enumerate(zip(columns, itertools.cycle(MARKERS), strict=False)):
+                    words = [names.get(column, column)] if len(columns) > 1 or hue is None else []
+                    words += [f"{names.get(hue, hue)} {_short(value)}".strip()] if hue is not None else []
+                    look: Any = {"color": colours[k if hue else j], "marker": marker if not hue or j else "o", "ms": 4}
+                    data = part[part[column].notna()]
+                    heights = data[column].abs() if logy is True else data[column]
+                    ax.plot(
+                        data[x],
+                        heights,
+                        lw=1.2,
+                        ls=("-", "--", ":")[j % 3] if hue else "-",
+                        **look,
+                        label=", ".join(words),
+                    )
+            _black_lines(ax, group, x, lines, hue, names, bool(logy is True))
+            _dress(ax, group, x, columns, slopes, logx, logy)
+            ax.set_title(str(name))
+            ax.set_xlabel(names.get(x, "depth n" if x == "depth" else x))
+        for row in axes:
+            row[0].set_ylabel(names.get("y", names.get(columns[0], columns[0]) if len(columns) == 1 else ""))
+        _one_legend(figure, axes)
+    return _saved(figure, save)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _black_lines(
+    ax: Axes, group: pd.DataFrame, x: str, lines: Sequence[str], hue: str | None, names: Mapping[str, str], logy: bool
+) -> None:
+    for column, style in zip(lines, itertools.cycle((":", "-.", (0, (1, 4)))), strict=False):
+        for k, (_, part) in enumerate(group.groupby(hue, sort=False) if hue else [("", group)]):
+            part = part[part[column].notna()].sort_values(x)
+            label = "_" if k else names.get(column, column)
+            ax.plot(part[x], part[column].abs() if logy else part[column], color="black", lw=1.2, ls=style, label=label)
+
+
+def _dress(
+    ax: Axes,
+    group: pd.DataFrame,
+    x: str,
+    columns: Sequence[str],
+    slopes: Sequence[float],
+    logx: float | None,
+    logy: bool | str,
+) -> None:
+    """Scales, ticks and reference slopes of a panel."""
+    ticks = np.sort(group[x].unique())
+    if logx:
+        ax.set_xscale("log", base=logx)
+        if len(ticks) <= MOST_TICKS:
+            ax.set_xticks(ticks, [f"{n:g}" for n in ticks], rotation=60)
+            ax.minorticks_off()
+    top = 2.5 * float(np.nanmax(group[group[x] == ticks[0]][list(columns)].abs().to_numpy(dtype=float)))
+    for slope, dashes in zip(slopes, itertools.cycle(("--", (0, (5, 1, 1, 1)), (0, (2, 2)))), strict=False):
+        ax.plot(
+            ticks,
+            top * (ticks / ticks[0]) ** slope,
+            color="0.5",
+            lw=1,
+            ls=dashes,
+            label=f"slope {slope:g}".replace("-", "−"),
+        )
+    if logy is True:
+        least = np.nanmin(group[list(columns)].abs().replace(0, np.nan).to_numpy(dtype=float))
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=0.4 * least)
+    elif logy:
+        ax.set_yscale(str(logy))
+
+
+def _one_legend(figure: Figure, axes: np.ndarray) -> None:
+    """Every label once, right of the panels."""
+    entries = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if len(entries) > 1:
+        figure.legend(entries.values(), entries.keys(), loc="outside right upper")
 
 
 def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:

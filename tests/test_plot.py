@@ -88,3 +88,26 @@ def test_flow_draws_a_column_per_depth_and_a_decision_line(tmp_path: Path) -> No
     image = np.asarray(lower.images[0].get_array())
     assert image[0, -1] == 1 and image[-1, 0] == 0  # x1 runs to the right and x2 upwards
     assert (tmp_path / "flow.png").stat().st_size > 1000
+
+
+def test_curves_draw_a_line_for_each_column_and_each_value_of_hue(table: pd.DataFrame) -> None:
+    """Colours follow `hue`, black lines are predictions, and a reference slope starts above the first values."""
+    figure = plot.curves(table, x="depth", y="value_gap", hue="data", lines=["predicted_gap"], slopes=[-2])
+    (ax,) = figure.axes
+    lines = curves(figure, 0)
+    np.testing.assert_allclose(lines["data a"], 1 / DEPTHS)
+    np.testing.assert_allclose(lines["data b"], 1 / DEPTHS)
+    np.testing.assert_allclose(lines["predicted_gap"], 1.01 / DEPTHS)
+    np.testing.assert_allclose(lines["slope −2"] * DEPTHS**2, 2.5 / 8 * 64)
+    assert len({line.get_color() for line in ax.lines[:2]}) == 2
+
+
+def test_curves_give_each_group_a_panel_and_the_figure_one_legend(table: pd.DataFrame) -> None:
+    """Words for columns come from `labels`; on linear axes signs are kept."""
+    words = {"value_gap": "gap of values", "control_l2": "gap of weights", "y": "distance"}
+    figure = plot.curves(table, x="depth", y=["value_gap", "control_l2"], by="data", labels=words, logy=False)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
+    assert figure.axes[0].get_ylabel() == "distance"
+    np.testing.assert_allclose(curves(figure, 0)["gap of values"], -1 / DEPTHS)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["gap of values", "gap of weights"]
