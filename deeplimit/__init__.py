@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         sweep,
         threads,
         trace,
+        variants,
     )
     from deeplimit.control import Curve, Layers
     from deeplimit.data import Data
@@ -77,6 +78,7 @@ __all__ = [
     "sweep",
     "threads",
     "trace",
+    "variants",
 ]
 
 
