@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from itertools import pairwise, permutations, product
 
 import numpy as np
@@ -244,3 +245,62 @@ def test_too_many_atoms_are_refused() -> None:
     with pytest.raises(ValueError, match=r"at most 4096 atoms, depths \[67, 64\] need 4288"):
         norms.tl2(network(67), network(64), exact=True)
     assert norms.tl2(network(67), network(64)) > 0
+
+
+# TL², the bound on the atoms of the exact distance
+
+
+def by_all_pairings(a: Layers | Curve, b: Layers | Curve, count: int) -> float:
+    """The least mean cost over all permutations of `count` atoms at midpoints, networks by integer division."""
+    clouds = []
+    for control in (a, b):
+        if isinstance(control, Layers):
+            clouds.append(atoms(control)[[k * control.depth // count for k in range(count)]])
+        else:
+            t = np.array([(2 * k + 1) / (2 * count) for k in range(count)])
+            K, bias = control.at(t)
+            clouds.append(np.column_stack([t, K.flatten(1).numpy(), bias.numpy()]))
+    cost = ((clouds[0][:, None] - clouds[1][None]) ** 2).sum(-1)
+    return math.sqrt(min(sum(cost[i, j] for i, j in enumerate(p)) for p in permutations(range(count))) / count)
+
+
+@pytest.mark.parametrize("depth", [None, 1, 2, 3, 6])
+def test_the_exact_distance_to_a_curve_is_the_best_pairing(depth: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the curve taken at the midpoints of six cells, by trying all 720 pairings; None is another curve."""
+    monkeypatch.setattr(norms, "CURVE_ATOMS", 6)
+    for seed in range(3):
+        a = curve(Hats(3), seed + 10) if depth is None else network(depth, seed, size=0.5)
+        b = curve(Legendre(4), seed)
+        assert norms.tl2(a, b, exact=True) == pytest.approx(by_all_pairings(a, b, 6), rel=1e-12)
+
+
+@pytest.mark.parametrize(("a", "b"), list(product(CONTROLS, repeat=2)))
+def test_the_exact_distance_is_below_the_bound_of_the_same_atoms(
+    a: str, b: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The identity is one of the couplings; between networks the atoms have the whole integral."""
+    monkeypatch.setattr(norms, "CURVE_ATOMS", 64)
+    A, B = CONTROLS[a], CONTROLS[b]
+    bound = norms.tl2_bound(A, B)
+    assert norms.tl2(A, B, exact=True) <= bound * (1 + 1e-13)
+    assert bound == pytest.approx(norms.tl2_bound(B, A), rel=1e-13)
+    if isinstance(A, Layers) and isinstance(B, Layers):
+        assert bound == pytest.approx(norms.tl2(A, B), rel=1e-12)
+
+
+def test_the_bound_of_the_atoms_is_that_of_the_midpoints() -> None:
+    """K = t against depth 1: the mean of 2 t² over the midpoints of 1024 cells is 2 (1/3 − 1/(12 · 1024²))."""
+    expected = math.sqrt(2 * (1 / 3 - 1 / (12 * 1024**2)))
+    assert norms.tl2_bound(scalar([0.0]), line(1.0)) == pytest.approx(expected, rel=1e-13)
+    # below the integral, which is 2/3
+    assert norms.tl2_bound(scalar([0.0]), line(1.0)) < norms.tl2(scalar([0.0]), line(1.0))
+
+
+def test_the_exact_distance_at_depth_1024_takes_a_few_seconds() -> None:
+    """A dense assignment of 1024 atoms of dimension 7 is far below five seconds; more atoms only for the bound."""
+    started = time.perf_counter()
+    assert norms.tl2(network(1024), network(1024, seed=1), exact=True) <= norms.tl2_bound(
+        network(1024), network(1024, 1)
+    )
+    assert time.perf_counter() - started < 5
+    assert norms.tl2_bound(network(67), network(64)) == pytest.approx(norms.tl2(network(67), network(64)), rel=1e-12)
