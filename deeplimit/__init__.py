@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         plot,
         pontryagin,
         problem,
+        ridge,
         spectrum,
         study,
         sweep,
@@ -73,12 +74,14 @@ __all__ = [
     "plot",
     "pontryagin",
     "problem",
+    "ridge",
     "spectrum",
     "study",
     "sweep",
     "threads",
     "trace",
     "variants",
+    "verify",
 ]
 
 

@@ -21,11 +21,11 @@ checks
 activation | data | loss | threads , control → coordinates | norms , minimum | spectrum → optimise
 symmetry , problem → sweep → energy → network
 discrete | continuum | pontryagin
-expansion → gamma | counterexample | regularity → compare → trace , variants , dense
+expansion → gamma | counterexample | regularity → compare → trace , variants | ridge , dense
 meanfield → uncertainty | lipschitz | rough
 """
 TABLES = """
-claims → study → plot → report
+claims → study → verify → plot → report
 """
 # These may import everything.
 TOP = ["cli", "studies"]
@@ -155,8 +155,8 @@ def test_the_layers_say_what_the_design_says() -> None:
     assert allowed["rough"] - allowed["meanfield"] == {"meanfield"}
     assert (allowed["study"], allowed["plot"], allowed["report"]) == (
         {"claims"},
-        {"claims", "study"},
-        {"claims", "study", "plot"},
+        {"claims", "study", "verify"},
+        {"claims", "study", "verify", "plot"},
     )
     assert {"cli", "report", "rough", "compare", "data"} <= allowed["studies"]
 
