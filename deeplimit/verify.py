@@ -1,0 +1,188 @@
+"""Running all studies that make claims, and gathering the claims in one ledger.
+
+Each study runs in a process of its own and leaves its claims in its record; the ledger is read from the records. A
+study that ends with an error leaves an undecided row, so that nothing is dropped silently.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from deeplimit import claims
+from deeplimit.claims import Claim
+from deeplimit.study import FLOATS, results_path, write_atomically
+
+LEDGER = "claims"
+TRUE, FALSE, UNDECIDED = 0, 1, 3  # exit codes; 2 is that of a wrong command line
+CLOCK_TICK = 0.01  # seconds by which a file's time may lag behind the clock
+START, END = "<!-- ledger: made from results/claims.csv -->", "<!-- end of the ledger -->"
+
+
+def studies(folder: Path, only: Sequence[str] = ()) -> list[Path]:
+    """The studies of a folder that make claims: those that define a function `claims`.
+
+    Raises
+    ------
+    ValueError
+        If the folder has none, or not those of `only`.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.py")) if _makes_claims(path)}
+    unknown = [name for name in only if name not in found]
+    if unknown:
+        raise ValueError(f"no study {unknown[0]!r} with claims in {folder}; there are {', '.join(found) or 'none'}")
+    if not found:
+        raise ValueError(f"no study with claims in {folder}; name the folder of the studies")
+    return [found[name] for name in only] if only else list(found.values())
+
+
+def _makes_claims(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "claims" for node in tree.body)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One study as it ran: its start in seconds since 1970, how long it took, its exit status, the last line it wrote."""
+
+    study: str
+    started: float
+    seconds: float
+    code: int
+    last_line: str
+
+
+def run(
+    files: Iterable[Path],
+    results: Path,
+    *,
+    quick: bool = False,
+    jobs: int = 1,
+    report: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Run studies, and write and return the ledger of all claims whose records lie in the folder of results.
+
+    Parameters
+    ----------
+    files
+        Studies to run; what each writes goes to its log, `results/NAME.log`, which is removed where all went well.
+    quick
+        With their smaller sizes.
+    jobs
+        How many run at a time, each with one compute thread.
+    report
+        Called with a line for each study that has ended.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    runs = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(_run, path, results, quick) for path in files]):
+            done = future.result()
+            runs.append(done)
+            how = "done" if done.code == 0 else f"FAILED, see {results / done.study}.log"
+            report(f"{done.study}: {how}, {done.seconds:.0f} s")
+    table = gather(results, runs)
+    write_atomically(
+        results_path(results / LEDGER, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
+    )
+    return table
+
+
+def _run(path: Path, results: Path, quick: bool) -> Run:
+    log = results / f"{path.stem}.log"
+    command = [sys.executable, str(path), "--results", str(results), *(["--quick"] if quick else [])]
+    started, clock = time.time(), time.perf_counter()
+    with log.open("w", encoding="utf-8") as output:
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if code == 0:
+        log.unlink()
+    return Run(path.stem, started, time.perf_counter() - clock, code, lines[-1] if lines else "")
+
+
+def gather(results: Path, runs: Iterable[Run] = ()) -> pd.DataFrame:
+    """The ledger: the claims of all records in a folder, and an undecided row for each run that left none.
+
+    A record older than the run of its study is passed over: a study that fails does not keep the claims of another run.
+    """
+    records = {path.stem: path for path in sorted(results.glob("*.json"))}
+    for done in runs:
+        if done.study in records and records[done.study].stat().st_mtime < done.started - CLOCK_TICK:
+            del records[done.study]
+    found = {study: _recorded(path) for study, path in records.items()}
+    for done in runs:
+        if done.code or not found.get(done.study):
+            found[done.study] = [*found.get(done.study, []), _unfinished(done)]
+    return claims.ledger(found)
+
+
+def _recorded(path: Path) -> list[Claim]:
+    return claims.from_records(json.loads(path.read_text(encoding="utf-8")).get("claims", []))
+
+
+def _unfinished(done: Run) -> Claim:
+    why = f"it ended with status {done.code}: {done.last_line}" if done.code else "it recorded no claim"
+    return Claim(
+        done.study,
+        "the study runs to its end and records its claims",
+        "derived here",
+        "exit status",
+        predicted=0,
+        observed=math.nan,
+        tolerance=0,
+        falsified_by="an exit status other than 0",
+        doubts=(why,),
+    )
+
+
+def exit_code(table: pd.DataFrame) -> int:
+    """0 if all claims hold, 1 if one is false, 3 if none is false but one is undecided."""
+    verdicts = set(table["holds"])
+    return FALSE if "false" in verdicts else UNDECIDED if "undecided" in verdicts else TRUE
+
+
+def lines(table: pd.DataFrame) -> list[str]:
+    """The ledger to print: a line for each claim, below it why it is undecided or what its failure means; a sum."""
+    text = []
+    for _, row in table.iterrows():
+        predicted = f"{row['relation']} {row['predicted']:.6g} ± {row['tolerance']:.2g}"
+        text.append(f"{row['id']:<8}{row['holds']:<11}{row['observed']:<14.7g}{predicted:<24}{row['statement']}")
+        if row["holds"] == "undecided":
+            text.append(f"{'':8}{row['study']}: {row['reason']}")
+        if row["holds"] == "false":
+            text.append(f"{'':8}{row['study']}, {row['quantity']}: falsified by {row['falsified_by']}")
+    counts = ", ".join(f"{(table['holds'] == verdict).sum()} {verdict}" for verdict in ("true", "false", "undecided"))
+    return [*text, f"{len(table)} claims: {counts}"]
+
+
+def read(results: Path) -> pd.DataFrame:
+    """The ledger as it was written."""
+    text = ["reason", "holds"]
+    return pd.read_csv(
+        results / f"{LEDGER}.csv", dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=["nan"]
+    )
+
+
+def inserted(page: str, table: pd.DataFrame) -> str:
+    """A page with the ledger between its two marks.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have both marks, each once.
+    """
+    if page.count(START) != 1 or page.count(END) != 1:
+        raise ValueError(f"the page needs the marks {START!r} and {END!r}, each once")
+    before, rest = page.split(START)
+    after = rest.split(END)[1]
+    return f"{before}{START}\n\n{claims.markdown(table)}\n{END}{after}"

@@ -1,0 +1,154 @@
+"""Verifying: every study that makes claims runs, its claims reach the ledger, and the exit status tells the verdict."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from deeplimit import verify
+from deeplimit.cli import app
+
+STUDY = '''"""Does one equal one?"""
+import sys
+import pandas as pd
+from deeplimit import study
+from deeplimit.claims import Claim, doubts
+
+OBSERVED = {observed}
+STATUS = "{status}"
+QUICK = {{"OBSERVED": 1.0}}
+
+def claims(table):
+    return [Claim("{id}", "one is one", "here", "one", 1.0, table["one"].iloc[0], 0.1, "two", doubts(table))]
+
+def main(save="x"):
+    table = study.sweep(lambda k: dict(one=OBSERVED, status=STATUS), save=save, k=[0])
+    {before}
+    study.record(save, study.constants(globals()), claims=claims(table))
+    {after}
+
+if __name__ == "__main__":
+    study.run(main, globals())
+'''
+
+
+def write(
+    folder: Path,
+    name: str,
+    id: str,
+    observed: float = 1.0,
+    status: str = "converged",
+    before: str = "",
+    after: str = "",
+) -> None:
+    """A study that claims that `observed` is one."""
+    folder.mkdir(exist_ok=True)
+    text = STUDY.format(id=id, observed=observed, status=status, before=before, after=after)
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def command(tmp_path: Path, *options: str) -> tuple[int, str, pd.DataFrame]:
+    """Exit status, output and ledger of `deeplimit verify` on the studies in tmp_path."""
+    words = [
+        "verify",
+        *options,
+        "--studies",
+        str(tmp_path / "studies"),
+        "--results",
+        str(tmp_path / "out"),
+        "--jobs",
+        "2",
+    ]
+    done = CliRunner().invoke(app, words)
+    path = tmp_path / "out" / "claims.csv"
+    return done.exit_code, done.output, verify.read(tmp_path / "out") if path.exists() else pd.DataFrame()
+
+
+def test_all_claims_true_is_success(tmp_path: Path) -> None:
+    """A benchmark, which defines no claims, is not run."""
+    write(tmp_path / "studies", "one", "T1.1")
+    (tmp_path / "studies" / "benchmark.py").write_text("raise SystemExit('must not run')")
+    code, output, table = command(tmp_path)
+    assert code == 0, output
+    assert table["id"].tolist() == ["T1.1"] and table["study"].tolist() == ["one"]
+    assert "1 claims: 1 true, 0 false, 0 undecided" in output
+    assert not list((tmp_path / "out").glob("*.log"))
+
+
+def test_a_false_claim_fails_and_outweighs_an_undecided_one(tmp_path: Path) -> None:
+    """Exit status 1; both are in the ledger and printed, with what falsified the one and the reason of the other."""
+    write(tmp_path / "studies", "one", "T1.1", observed=1.2)
+    write(tmp_path / "studies", "two", "T1.2", status="saddle: no")
+    code, output, table = command(tmp_path)
+    assert code == 1
+    assert dict(zip(table["id"], table["holds"], strict=True)) == {"T1.1": "false", "T1.2": "undecided"}
+    assert "falsified by two" in output and "saddle: no" in output
+
+
+def test_an_undecided_claim_has_an_exit_status_of_its_own(tmp_path: Path) -> None:
+    """3: neither success nor failure."""
+    write(tmp_path / "studies", "one", "T1.1", status="not converged: stalled")
+    write(tmp_path / "studies", "two", "T1.2")
+    code, _, table = command(tmp_path)
+    assert code == 3
+    assert table["reason"].tolist() == ["not converged: stalled", ""]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_study_that_breaks_down_is_an_undecided_row_and_keeps_its_log(tmp_path: Path, where: str) -> None:
+    """Also where an earlier run left claims; claims recorded before the breakdown stay."""
+    write(tmp_path / "studies", "one", "T1.1")
+    write(tmp_path / "studies", "two", "T1.2")
+    assert command(tmp_path)[0] == 0
+    write(tmp_path / "studies", "one", "T1.1", **{where: "raise RuntimeError('broken')"})
+    code, output, table = command(tmp_path)
+    assert code == 3
+    kept = ["T1.1", "T1.2"] if where == "after" else ["T1.2"]
+    assert sorted(table["id"]) == sorted([*kept, "one"])
+    assert "RuntimeError: broken" in table.set_index("id").loc["one", "reason"]
+    assert "one: FAILED" in output and (tmp_path / "out" / "one.log").exists()
+
+
+def test_quick_sizes_are_used_and_one_study_can_be_run_alone(tmp_path: Path) -> None:
+    """QUICK makes the observation true; the ledger keeps the claims of the studies that did not run."""
+    write(tmp_path / "studies", "one", "T1.1", observed=1.2)
+    write(tmp_path / "studies", "two", "T1.2", observed=1.2)
+    assert command(tmp_path)[0] == 1
+    code, _, table = command(tmp_path, "--quick", "one")
+    assert code == 1 and table["holds"].tolist() == ["true", "false"]
+
+
+def test_wrong_command_lines_are_told_in_one_sentence(tmp_path: Path) -> None:
+    """An unknown study, and a folder without any: exit status 2."""
+    write(tmp_path / "studies", "one", "T1.1")
+    code, output, _ = command(tmp_path, "three")
+    assert code == 2 and "three" in output
+    with pytest.raises(ValueError, match="no study with claims"):
+        verify.studies(tmp_path)
+
+
+def test_the_ledger_is_put_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    """What stood there is replaced, the rest stays; a page without marks is left alone."""
+    write(tmp_path / "studies", "one", "T1.1")
+    command(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{verify.START}\nformer\n{verify.END}\nafter\n", encoding="utf-8")
+    words = ["ledger", "--results", str(tmp_path / "out"), "--into"]
+    assert CliRunner().invoke(app, [*words, str(page)]).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("after\n") and "T1.1" in text and "former" not in text
+    page.write_text("no marks", encoding="utf-8")
+    assert CliRunner().invoke(app, [*words, str(page)]).exit_code == 2
+    assert page.read_text(encoding="utf-8") == "no marks"
+
+
+def test_the_command_is_installed(tmp_path: Path) -> None:
+    """`deeplimit --help` lists what there is."""
+    words = [str(Path(sys.executable).with_name("deeplimit")), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "verify" in done.stdout and "ledger" in done.stdout
