@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deeplimit import (
         activation,
+        autodiff,
         checks,
         claims,
         compare,
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
         control,
         coordinates,
         data,
+        dense,
         discrete,
         energy,
         expansion,
         gamma,
+        irregular,
         loss,
         minimum,
         network,
@@ -35,9 +38,12 @@ if TYPE_CHECKING:
         spectrum,
         study,
         sweep,
+        symmetry,
         threads,
         trace,
+        triangle,
         variants,
+        volterra,
     )
     from deeplimit.control import Curve, Layers
     from deeplimit.data import Data
@@ -57,6 +63,7 @@ __all__ = [
     "Layers",
     "Problem",
     "activation",
+    "autodiff",
     "checks",
     "claims",
     "compare",
@@ -64,10 +71,12 @@ __all__ = [
     "control",
     "coordinates",
     "data",
+    "dense",
     "discrete",
     "energy",
     "expansion",
     "gamma",
+    "irregular",
     "loss",
     "minimum",
     "network",
@@ -80,9 +89,12 @@ __all__ = [
     "spectrum",
     "study",
     "sweep",
+    "symmetry",
     "threads",
     "trace",
+    "triangle",
     "variants",
+    "volterra",
     "verify",
 ]
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from deeplimit import checks, norms, optimise
+from deeplimit import checks, norms, optimise, symmetry
 from deeplimit.control import BLOCKS, Curve, Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
@@ -23,6 +23,7 @@ from deeplimit.network import Network, data_loss, gradient, hessian_product, net
 from deeplimit.problem import Problem
 from deeplimit.spectrum import Hints, Spectrum, leading
 from deeplimit.sweep import EULER, Flow
+from deeplimit.symmetry import Symmetry
 
 __all__ = [
     "Network",
@@ -37,12 +38,13 @@ __all__ = [
     "network",
     "objective",
     "states",
+    "symmetries",
 ]
 
 COARSE_DEPTH = 64  # from here on a depth can precondition deeper ones
 MANY_PRODUCTS = 40  # a depth that needs more becomes the new coarse grid
 SAME_VALUE = 1e-6
-SAME_CONTROL = 1e-4
+SAME_CONTROL = symmetry.SAME
 NO_CHANGE = 1e-8
 FIRST_LEAP = 5
 
@@ -198,22 +200,23 @@ def lowest(
     minima = branches(problem, depths[0], starts=starts, seed=seed, tol=tol, device=device)
     if not minima:
         raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")
+    group = symmetries(problem)
     paths = [_Branch(problem, tol, device, minimum) for minimum in minima]
     for depth in depths[1:]:
         for path in paths:
             path.extend(depth)
         followed = len(paths)
         converged = [path for path in paths if _usable(path.minima[-1])]
-        paths = sorted(_unmerged(converged or paths), key=lambda path: path.minima[-1].value)
+        paths = sorted(_unmerged(converged or paths, group), key=lambda path: path.minima[-1].value)
         paths = _still_lowest(paths, depths[-1])
         value = paths[0].minima[-1].value
         logger.info("depth %d: branches followed %d, kept %d, lowest value %.10g", depth, followed, len(paths), value)
     best = paths[0].minima
-    return [replace(m, seed=best[0].seed) for m in best]
+    return [replace(m, seed=best[0].seed, orbit=symmetry.orbit(m.control, group)) for m in best]
 
 
-def _unmerged(paths: list[_Branch]) -> list[_Branch]:
-    kept = distinct([path.minima[-1] for path in paths])
+def _unmerged(paths: list[_Branch], group: Sequence[Symmetry]) -> list[_Branch]:
+    kept = distinct([path.minima[-1] for path in paths], group)
     return [path for path in paths if path.minima[-1] in kept]
 
 
@@ -304,13 +307,23 @@ def branches(
 ) -> list[Minimum]:
     """Distinct local minima from random starts with seeds `seed`, …, `seed + starts − 1`, the lowest first.
 
-    Two minima are one if their values agree to 1e-6 and their controls to 1e-4 in TL² and head. Saddles and
-    starts that did not converge are left out.
+    Two minima are one if their values agree to 1e-6 and their controls, or images of them under the symmetries of the
+    problem, to 1e-4 in TL² and head; `orbit` is the number of images. Saddles and starts that did not converge are left
+    out.
     """
     if isinstance(starts, bool) or not isinstance(starts, numbers.Integral) or starts < 1:
         raise ValueError(f"starts must be a whole number, at least 1, got {starts!r}")
     found = [minimise(problem, depth, seed=seed + k, tol=tol, device=device) for k in range(starts)]
-    return distinct(sorted(filter(_usable, found), key=lambda m: m.value))
+    group = symmetries(problem)
+    kept = distinct(sorted(filter(_usable, found), key=lambda m: m.value), group)
+    return [replace(m, orbit=symmetry.orbit(m.control, group)) for m in kept]
+
+
+def symmetries(problem: Problem) -> list[Symmetry]:
+    """The signed permutations that keep the data, and with them E_n and E_∞; the identity first."""
+    return symmetry.group(
+        problem.data.x, problem.y, activation=problem.activation, loss=problem.loss, trainable=problem.trainable
+    )
 
 
 def _usable(m: Minimum) -> bool:
@@ -318,15 +331,15 @@ def _usable(m: Minimum) -> bool:
     return m.status.converged or m.status in (Status.KINKS, Status.UNCERTIFIED)
 
 
-def distinct(minima: Sequence[Minimum]) -> list[Minimum]:
-    """The minima of one depth without repetitions, in the order given."""
+def distinct(minima: Sequence[Minimum], group: Sequence[Symmetry] = ()) -> list[Minimum]:
+    """The minima of one depth, or of the limit, without repetitions and images under a group, in the order given."""
     kept: list[Minimum] = []
     for m in minima:
-        if not any(_same(m, other) for other in kept):
+        if not any(_same(m, other, group) for other in kept):
             kept.append(m)
     return kept
 
 
-def _same(a: Minimum, b: Minimum) -> bool:
+def _same(a: Minimum, b: Minimum, group: Sequence[Symmetry]) -> bool:
     close = abs(a.value - b.value) <= SAME_VALUE * max(1.0, abs(a.value))
-    return close and np.hypot(norms.l2(a.control, b.control), norms.head(a.control, b.control)) <= SAME_CONTROL
+    return close and symmetry.distance(a.control, b.control, group) <= SAME_CONTROL

@@ -75,6 +75,9 @@ class Minimum:
         Wall time, certificate included.
     seed
         Seed of the random start, None if the start was given.
+    orbit
+        Number of different images of the control under the symmetries of the problem, counted where minima are compared
+        with one another; 1 elsewhere.
     """
 
     control: Any
@@ -91,6 +94,7 @@ class Minimum:
     certificate_products: int = 0
     seconds: float = nan
     seed: int | None = None
+    orbit: int = 1
 
     def __repr__(self) -> str:
         kind = type(self.control).__name__

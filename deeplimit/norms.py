@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -70,6 +71,27 @@ def tl2(a: Layers | Curve, b: Layers | Curve, exact: bool = False) -> float:
         If the exact distance would need more than 4096 atoms.
     """
     return _assignment(a, b) if exact else _identity_coupling(a, b)
+
+
+def distance(a: Layers | Curve, b: Layers | Curve, exact: bool = False) -> float:
+    """(TL²(a, b)² + |W − W'|² + |c − c'|²)^½: all four blocks of two controls of any depths."""
+    return math.hypot(tl2(a, b, exact), head(a, b))
+
+
+def hausdorff(a: Sequence[Layers | Curve], b: Sequence[Layers | Curve], exact: bool = False) -> float:
+    """sup over a of inf over b of `distance`, the one-sided Hausdorff distance of two sets of controls.
+
+    It tends to 0 along sets of minimisers exactly if every cluster point of theirs is in b, whether or not all of b is
+    reached. A problem with symmetries wants all their images in b; images in a change nothing then.
+
+    Raises
+    ------
+    ValueError
+        If one of the sets is empty.
+    """
+    if not a or not b:
+        raise ValueError(f"the Hausdorff distance needs two sets of controls, got {len(a)} and {len(b)} of them")
+    return max(min(distance(f, g, exact) for g in b) for f in a)
 
 
 def _identity_coupling(a: Layers | Curve, b: Layers | Curve) -> float:

@@ -38,7 +38,7 @@ from problems import (
 )
 from torch import Tensor
 
-from deeplimit import Data, Layers, Problem, discrete, norms, spectrum
+from deeplimit import Data, Layers, Problem, discrete, norms, spectrum, symmetry
 from deeplimit import data as datasets
 from deeplimit.minimum import Minimum, Status
 
@@ -538,17 +538,57 @@ def turned(net: Layers, P: Tensor) -> Layers:
     return Layers(P @ net.K @ P.T, net.b @ P.T, net.W @ P.T, net.c)
 
 
-def test_mirror_images_are_two_minima(ring_minima: list[Minimum]) -> None:
-    """The ring is kept by the 8 signed permutations and tanh is odd: E_n(PΘ) = E_n(Θ), yet the controls differ."""
-    problem, best = ring().problem(), ring_minima[0]
+def ring_group() -> list[Tensor]:
+    """The rotations by right angles and the reflections, as powers and products."""
     quarter, mirror = torch.tensor([[0.0, -1.0], [1.0, 0.0]]).double(), torch.tensor([[1.0, 0.0], [0.0, -1.0]]).double()
-    group = [torch.linalg.matrix_power(quarter, k) @ M for k in range(4) for M in (torch.eye(2).double(), mirror)]
-    images = [turned(best.control, P) for P in group]
+    return [torch.linalg.matrix_power(quarter, k) @ M for k in range(4) for M in (torch.eye(2).double(), mirror)]
+
+
+def test_mirror_images_are_one_minimum(ring_minima: list[Minimum]) -> None:
+    """The ring is kept by the 8 signed permutations and tanh is odd: E_n(PΘ) = E_n(Θ) at eight different controls.
+
+    Random starts find several of them; one is reported, with their number.
+    """
+    problem, best = ring().problem(), ring_minima[0]
+    images = [turned(best.control, P) for P in ring_group()]
     assert [discrete.objective(problem, net) for net in images] == pytest.approx([best.value] * 8, rel=1e-13)
-    same = [m for m in ring_minima if abs(m.value - best.value) < 1e-9]
-    assert len(same) >= 2
-    for m in same:
-        assert min(norms.l2(m.control, net) + norms.head(m.control, net) for net in images) < 1e-8
+    apart = [norms.l2(a, b) + norms.head(a, b) for a, b in combinations(images, 2)]
+    assert best.orbit == 8 and min(apart) > 0.1
+    assert [m for m in ring_minima if abs(m.value - best.value) < 1e-9] == [best]
+    found = [replace(best, control=net) for net in images]
+    assert discrete.distinct(found) == found
+    assert discrete.distinct(found, discrete.symmetries(problem)) == found[:1]
+
+
+def test_orbits_are_counted_with_their_stabilisers(ring_minima: list[Minimum]) -> None:
+    """The number of different images, by comparing all eight; generic data have one image of each minimum."""
+    for m in ring_minima:
+        kept: list[Layers] = []
+        for net in (turned(m.control, P) for P in ring_group()):
+            if all(norms.l2(net, other) + norms.head(net, other) > 1e-3 for other in kept):
+                kept.append(net)
+        assert m.orbit == len(kept)
+    zero = [m for m in ring_minima if abs(m.value - math.log(2)) < 1e-9]
+    assert [m.orbit for m in zero] == [1]
+    assert [m.orbit for m in discrete.branches(REFERENCE.problem(), 4, starts=4)] == [1, 1]
+
+
+def test_the_lowest_branch_follows_one_minimum_of_an_orbit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All eight images planted as the minima of the coarsest depth: one is followed from the second depth on."""
+    problem = ring().problem()
+    first = min((discrete.minimise(problem, 16, seed=seed) for seed in range(6)), key=lambda m: m.value)
+    images = [replace(first, control=turned(first.control, P)) for P in ring_group()]
+    genuine, deep = discrete._minimise, []
+
+    def counted(problem: Problem, depth: int, *args: Any, **options: Any) -> Any:
+        deep.append(depth)
+        return genuine(problem, depth, *args, **options)
+
+    monkeypatch.setattr(discrete, "branches", lambda *_, **__: images)
+    monkeypatch.setattr(discrete, "_minimise", counted)
+    path = discrete.lowest(problem, [16, 24, 32])
+    assert deep == [24] * 8 + [32]
+    assert [m.orbit for m in path] == [symmetry.orbit(first.control, discrete.symmetries(problem))] * 3
 
 
 def test_minima_are_one_if_values_and_controls_agree(reference: list[Minimum]) -> None:

@@ -304,3 +304,53 @@ def test_the_exact_distance_at_depth_1024_takes_a_few_seconds() -> None:
     )
     assert time.perf_counter() - started < 5
     assert norms.tl2_bound(network(67), network(64)) == pytest.approx(norms.tl2(network(67), network(64)), rel=1e-12)
+
+
+# Sets
+
+
+def test_the_distance_of_all_blocks_has_the_head_in_quadrature() -> None:
+    """3 in K and 4 in W: 5, whether the coupling is the best or the identity."""
+    a, b = scalar([3.0, 3.0], W=4.0), scalar([0.0, 0.0])
+    assert norms.distance(a, b) == pytest.approx(5, rel=1e-15)
+    assert norms.distance(a, b, exact=True) == pytest.approx(5, rel=1e-14)
+    c, d = scalar([5, -5], W=1.2), scalar([-5, 5])
+    assert norms.distance(c, d, exact=True) == pytest.approx(1.3, rel=1e-14)
+
+
+def test_the_hausdorff_distance_is_one_sided() -> None:
+    """From {0, 1} to {0, 1, 7} it is 0, back it is 6: points of the second set need not be reached."""
+    at = {k: scalar([float(k)] * 3) for k in (0, 1, 7)}
+    few, many = [at[0], at[1]], list(at.values())
+    assert norms.hausdorff(few, many) == 0
+    assert norms.hausdorff(many, few) == pytest.approx(6, rel=1e-14)
+    assert norms.hausdorff([at[7]], few) == pytest.approx(6, rel=1e-14)
+    assert norms.hausdorff(few, [at[7]]) == pytest.approx(7, rel=1e-14)
+    assert norms.hausdorff(few, many, exact=True) == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_hausdorff_distance_by_loops(seed: int) -> None:
+    """sup over a of inf over b, of networks of different depths and curves; and the triangle inequality."""
+    a, b = [network(4, seed + k) for k in range(3)], [network(6, seed + k) for k in range(4)]
+    c = [curve(Legendre(4), seed + k) for k in range(2)]
+
+    def loops(first: list, second: list) -> float:
+        worst = 0.0
+        for f in first:
+            best = math.inf
+            for g in second:
+                best = min(best, math.sqrt(norms.tl2(f, g) ** 2 + norms.head(f, g) ** 2))
+            worst = max(worst, best)
+        return worst
+
+    for first, second in ((a, b), (b, a), (a, c), (c, b)):
+        assert norms.hausdorff(first, second) == pytest.approx(loops(first, second), rel=1e-14)
+    assert norms.hausdorff(a, c) <= norms.hausdorff(a, b) + norms.hausdorff(b, c)
+
+
+def test_an_empty_set_has_no_hausdorff_distance() -> None:
+    """sup and inf over nothing are not numbers of use to anyone."""
+    for first, second, text in (([], [network(1)], "0 and 1"), ([network(1)], [], "1 and 0")):
+        with pytest.raises(ValueError, match=f"needs two sets of controls, got {text} of them"):
+            norms.hausdorff(first, second)
