@@ -1,31 +1,52 @@
-"""What a deep network's minimum will be, predicted from the continuum alone: min E_n = min E_∞ + e₁/n + O(n⁻²).
+"""What deep networks will be, predicted from the continuum alone: their minimum and minimiser to second order,
+
+    min E_n = min E_∞ + e₁/n + O(n⁻²),   Θ^(n)_i = Θ*(t_i) + η(t_i)/n + O(n⁻²),   D²E_∞(Θ*) η = −De₁(Θ*).
+
+Euler's method replaces X' = f by X' = f − (1/2n)(∂_t f + D_x f f) + O(n⁻²), so that E_n(Θ(t_i)) = E_∞(Θ) + e₁(Θ)/n +
+O(n⁻²) with e₁(Θ) the first-order effect on the data term. The regulariser contributes −α|θ'(1)|²/n, which vanishes at a
+minimiser together with its derivative, because K'(1) = b'(1) = 0 there. A minimiser has to be nondegenerate.
 
 Derived here from the definitions, by an envelope argument; no rate is claimed by the theorem that this package tests.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from numpy.polynomial.legendre import leggauss
+from scipy.sparse import linalg
+from torch import Tensor
 
-from deeplimit import pontryagin
-from deeplimit.control import Curve
+from deeplimit import checks, pontryagin
+from deeplimit.continuum import STEPS_PER_TERM
+from deeplimit.control import BLOCKS, Basis, Curve, Hats, Layers, Weights
+from deeplimit.coordinates import CurveCoordinates, Metric
+from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum
 from deeplimit.problem import Problem
+from deeplimit.spectrum import linear_operator
+from deeplimit.sweep import DORMAND_PRINCE8, EULER, Flow
 
 PANELS = 32
 GAUSS_POINTS = 8
+SOLVE = 1e-13  # MINRES stops at this relative residual, or at rounding
+SOLVED = 1e-6  # relative residual of the linear system at which η is an answer
+
+
+def _curve(limit: Minimum | Curve) -> Curve:
+    curve = limit.control if isinstance(limit, Minimum) else limit
+    checks.kind("limit", curve, Curve)
+    return curve
 
 
 def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
     """e₁ = −½ Σ_s ∫₀¹ p_s · X_s'' dt,  X'' = σ'(KX + b) ∘ (K'X + KX' + b'),  at a minimiser of E_∞.
 
-    Euler's method replaces X' = f by X' = f − X''/(2n) + O(n⁻²), and the costate p weighs that defect. The regulariser
-    contributes nothing at order 1/n, because K'(1) = b'(1) = 0 at a minimiser. State and costate come from
-    `pontryagin.trajectory`, the integral from Gauss points on 32 panels.
+    The costate p weighs the defect −X''/2 of Euler's method. State and costate come from `pontryagin.trajectory`, the
+    integral from Gauss points on 32 panels.
 
     Parameters
     ----------
@@ -37,7 +58,7 @@ def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
     ValueError
         If the control does not fit the problem.
     """
-    return _value_constant(problem, limit.control if isinstance(limit, Minimum) else limit)
+    return _value_constant(problem, _curve(limit))
 
 
 @lru_cache(maxsize=16)  # one limit serves every depth of a sweep
@@ -52,3 +73,150 @@ def _value_constant(problem: Problem, curve: Curve) -> float:
     slope = problem.activation.value(Z)
     second = problem.activation.first(Z) * (X @ dK.mT + slope @ K.mT + db[:, None])
     return -0.5 * float(weight @ (p * second).sum((1, 2)))
+
+
+def estimated_value_constant(problem: Problem, layers: Layers) -> float:
+    """e₁ as a trained network alone shows it: −½ Σ_s Σ_{i=1}^{n−1} p_{s,i} · (V_{s,i} − V_{s,i−1}).
+
+    V_i = σ(K_i X_i + b_i), p_i is the derivative of the data term with respect to X_i, and n (V_i − V_{i−1}) takes the
+    place of X''. It tends to e₁ like 1/n where the networks tend to a limit, and takes no derivative of the weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the control is no network that fits the problem.
+    """
+    checks.kind("layers", layers, Layers)
+    problem.metric.check(layers)
+    flow, sigma = Flow(EULER, layers.depth), problem.activation
+    X, Z = flow.forward(problem.data.x, layers.K, layers.b, sigma.value)
+    g = problem.weight * problem.loss.gradient(X[-1] @ layers.W.T + layers.c, problem.y)
+    _, p = flow.adjoint(flow.scaled(sigma.first(Z)), layers.K, g @ layers.W)
+    return -0.5 * float((p[:-1] * torch.diff(sigma.value(Z), dim=0)).sum())
+
+
+class EulerDefect(DataTerm):
+    """e₁(Θ), the derivative of the data term at ε = 0 along X' = f − (ε/2) X'', X'' = ∂_t f + D_x f f.
+
+    −½ X'' = σ'(Z) ∘ s with s = −½ (K'X + Kσ(Z) + b'): the state changes like under a change s of Z, to which the data
+    term answers with q, hence e₁ = Σ_s ∫ q_s · s_s dt.
+
+    Parameters
+    ----------
+    dK : (T, d, d), db : (T, d)
+        K' and b' at the stages.
+    """
+
+    def __init__(self, problem: Problem, flow: Flow, weights: Weights, dK: Tensor, db: Tensor) -> None:
+        super().__init__(problem, flow, weights)
+        self.dK, self.db = dK, db
+
+    @cached_property
+    def _source(self) -> Tensor:
+        """s, shape (T, S, d)."""
+        velocity = self.problem.activation.value(self.Z)
+        return -0.5 * (self.Y[:-1] @ self.dK.mT + velocity @ self.weights.K.mT + self.db[:, None])
+
+    @property
+    def constant(self) -> float:
+        """e₁(Θ)."""
+        _, q, _ = self._adjoint
+        return float((q * self._source).sum())
+
+    @property
+    def derivative(self) -> tuple[Weights, Weights]:
+        """De₁(Θ): with respect to the weights at the stages, and to K', b' there (W, c: zero)."""
+        D, q, _ = self._adjoint
+        K, W, g = self.weights.K, self.weights.W, self._output_gradient
+        activation = self.problem.activation
+        dY, dZ = self.flow.tangent(D, K, self._source)
+        dg = self.problem.weight * self.problem.loss.product(self.output, self.y, dY[-1] @ W.T)
+        # the source itself changes with Z through σ(Z) and with X through K'X
+        along_Z = self._curvature * dZ - 0.5 * activation.first(self.Z) * (q @ K)
+        dq, _ = self.flow.adjoint(D, K, dg @ W, (along_Z, -0.5 * q @ self.dK))
+        along_K = dq.mT @ self.Y[:-1] + q.mT @ (dY[:-1] - 0.5 * activation.value(self.Z))
+        weights = Weights(along_K, dq.sum(1), dg.T @ self.X + g.T @ dY[-1], dg.sum(0))
+        zero = (torch.zeros_like(theta) for theta in (W, self.weights.c))
+        return weights, Weights(-0.5 * q.mT @ self.Y[:-1], -0.5 * q.sum(1), *zero)
+
+
+class _Slopes(CurveCoordinates):
+    """u ↦ K', b' at the times, instead of K, b."""
+
+    def __init__(self, metric: Metric, basis: Basis, times: np.ndarray) -> None:
+        super().__init__(metric, basis, times)
+        self._matrix = torch.as_tensor(np.hstack([np.zeros((len(times), 1)), basis.derivative(times)]))
+
+
+def corrector(problem: Problem, limit: Minimum | Curve) -> Curve:
+    """η with Θ^(n)_i = Θ*(t_i) + η(t_i)/n + O(n⁻²), W and c likewise: the solution of D²E_∞(Θ*) η = −De₁(Θ*).
+
+    Solved by MINRES in the polynomials of the limit, in the weak form. In the strong form η does not satisfy the
+    natural boundary conditions: η'(0) − τη(0) = Θ*''(0)/2 and η'(1) = Θ*''(1)/2 for K and b. Blocks that are not
+    trained have η = 0.
+
+    Parameters
+    ----------
+    limit
+        What `continuum.minimise` returned, or its control: a nondegenerate minimiser.
+
+    Raises
+    ------
+    ValueError
+        If the control does not fit the problem, or weights and activation are not smooth.
+    numpy.linalg.LinAlgError
+        If the linear system is not solved, as at a degenerate minimiser.
+    """
+    curve = _curve(limit)
+    problem.metric.check(curve)
+    if not problem.activation.smooth or isinstance(curve.basis, Hats):
+        raise ValueError(
+            "the first corrector takes second derivatives, so it needs a smooth activation and smooth weights, "
+            f"got {problem.activation.name} and a basis of {type(curve.basis).__name__}"
+        )
+    return _corrector(problem, curve)
+
+
+@lru_cache(maxsize=16)  # one limit serves every depth of a sweep
+def _corrector(problem: Problem, curve: Curve) -> Curve:
+    defect, coordinates, slopes = _defect(problem, curve)
+    weights, rates = defect.derivative
+    right = -(coordinates.collect(weights) + slopes.collect(rates))
+    product = Energy(problem, coordinates, defect.flow)(coordinates.vector(curve)).product
+    eta = coordinates.control(_solve(linear_operator(product, len(right)), right))
+    return eta if "W" in problem.trainable else replace(eta, W=torch.zeros_like(eta.W))
+
+
+def _defect(problem: Problem, curve: Curve) -> tuple[EulerDefect, CurveCoordinates, CurveCoordinates]:
+    """e₁ at a curve with a flow that resolves it, and the coordinates of K, b and of K', b' at the flow's stages."""
+    flow = Flow(DORMAND_PRINCE8, STEPS_PER_TERM * curve.basis.size, graded=True)
+    coordinates = CurveCoordinates(problem.metric, curve.basis, flow.times)
+    weights = Weights(*curve.at(flow.times), curve.W, curve.c)
+    defect = EulerDefect(problem, flow, weights, *curve.derivative(flow.times))
+    return defect, coordinates, _Slopes(problem.metric, curve.basis, flow.times)
+
+
+def _solve(hessian: linalg.LinearOperator, right: np.ndarray) -> np.ndarray:
+    size = len(right)
+    solution, _ = linalg.minres(hessian, right, rtol=SOLVE, maxiter=max(200, 10 * size))
+    residual, scale = float(np.linalg.norm(hessian @ solution - right)), float(np.linalg.norm(right))
+    if not residual <= SOLVED * scale:
+        raise np.linalg.LinAlgError(
+            f"the linear system of the first corrector was solved only to a relative residual of "
+            f"{residual / scale:.1e}: the minimiser is degenerate or no minimiser, try another start or a larger alpha"
+        )
+    return solution
+
+
+def corrected(limit: Minimum | Curve, eta: Curve, depth: int) -> Layers:
+    """The network of depth n predicted to second order: Θ*(i/n) + η(i/n)/n, W* + η_W/n, c* + η_c/n.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `eta` is no curve of the limit's widths, or the depth no whole number from 1 on.
+    """
+    checks.kind("eta", eta, Curve)
+    n = checks.whole("depth", depth, least=1)
+    samples, first = _curve(limit).sample(n), eta.sample(n)
+    return Layers(*(getattr(samples, block) + getattr(first, block) / n for block in BLOCKS))
