@@ -18,10 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # names separated by `|`, or chains separated by `,`, never import each other. A package counts as one name.
 NETWORKS = """
 checks
-activation | data | loss | threads , control → coordinates | norms , minimum | spectrum → optimise
+activation | data | loss | threads , control → coordinates | norms → irregular , minimum | spectrum → optimise
 symmetry , problem → sweep → energy → network
 discrete | continuum | pontryagin
-expansion → gamma | counterexample | regularity → compare → trace , variants | ridge , dense
+expansion → gamma | counterexample | regularity → compare → trace , variants | ridge
+triangle | autodiff → dense → volterra
 meanfield → uncertainty | lipschitz | rough
 """
 TABLES = """
