@@ -43,16 +43,14 @@ def _energy(problem: Problem, basis: Basis, steps: int) -> tuple[Energy, CurveCo
 
 def _steps(curve: Curve) -> int:
     """Steps that resolve a curve: multiples of its cells, or as many as it has terms."""
-    size = curve.basis.size
-    if isinstance(curve.basis, Hats):
-        return size * -(-STEPS // size)
-    return max(STEPS, STEPS_PER_TERM * size)
+    cells = curve.basis.cells
+    return cells * -(-STEPS // cells) if cells > 1 else max(STEPS, STEPS_PER_TERM * curve.basis.size)
 
 
 def objective(problem: Problem, curve: Curve) -> float:
     """E_∞(Θ) of a given curve to rounding: steps of order 8, twice as many until the value settles.
 
-    For piecewise linear weights the steps end at their corners.
+    For piecewise polynomial weights the steps end at their corners.
     """
     checks.kind("curve", curve, Curve)
     problem.metric.check(curve)
@@ -68,7 +66,7 @@ def objective(problem: Problem, curve: Curve) -> float:
 
 
 def _data_loss(problem: Problem, curve: Curve, steps: int) -> float:
-    flow = Flow(DORMAND_PRINCE8, steps, graded=not isinstance(curve.basis, Hats))
+    flow = Flow(DORMAND_PRINCE8, steps, graded=curve.basis.cells == 1)
     weights = Weights(*curve.at(flow.times), curve.W, curve.c)
     return DataTerm(problem, flow, weights).value
 

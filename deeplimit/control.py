@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.polynomial import legendre
+from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 BLOCKS = "KbWc"
@@ -121,6 +122,11 @@ class Basis(ABC):
 
     size: int
 
+    @property
+    def cells(self) -> int:
+        """The number of equal cells on which all functions are polynomials."""
+        return 1
+
     @abstractmethod
     def derivative(self, t: np.ndarray) -> np.ndarray:
         """φ_j(t), shape (len(t), size)."""
@@ -154,6 +160,10 @@ class Legendre(Basis):
 class Hats(Basis):
     """φ_j = √M on the cell [j/M, (j+1)/M): continuous piecewise linear curves on M equal cells."""
 
+    @property
+    def cells(self) -> int:
+        return self.size
+
     def _cell(self, t: np.ndarray) -> np.ndarray:
         return np.clip(np.floor(self.size * t + 1e-9).astype(int), 0, self.size - 1)
 
@@ -172,6 +182,39 @@ class Hats(Basis):
         before = np.cumsum(coefficients, axis=0) - coefficients
         part = (self.size * t - cell).reshape(-1, *[1] * (coefficients.ndim - 1))
         return (before[cell] + part * coefficients[cell]) / math.sqrt(self.size)
+
+
+@dataclass(frozen=True)
+class Quadratics(Basis):
+    """φ = √M and √(3M)(2s − 1), 0 ≤ s ≤ 1, on each of M = size/2 equal cells: continuous piecewise quadratic curves."""
+
+    def __post_init__(self) -> None:
+        if self.size % 2:
+            raise ValueError(f"piecewise quadratics have two functions a cell, got the odd size {self.size}")
+
+    @property
+    def cells(self) -> int:
+        return self.size // 2
+
+    def derivative(self, t: np.ndarray) -> np.ndarray:
+        M = self.cells
+        cell = np.clip(np.floor(M * t + 1e-9).astype(int), 0, M - 1)
+        values = np.stack([np.ones_like(t), math.sqrt(3) * (2 * (M * t - cell) - 1)], axis=1)
+        here = cell[:, None] == np.arange(M)
+        return math.sqrt(M) * (here[:, :, None] * values[:, None]).reshape(len(t), self.size)
+
+    def primitive(self, t: np.ndarray) -> np.ndarray:
+        s = np.clip(self.cells * t[:, None] - np.arange(self.cells), 0, 1)
+        return np.stack([s, math.sqrt(3) * (s**2 - s)], axis=2).reshape(len(t), self.size) / math.sqrt(self.cells)
+
+
+def _products(rows: Basis, columns: Basis) -> np.ndarray:
+    """∫ φ_j ψ_k, exact: Gauss's rule on the common cells."""
+    cells = math.lcm(rows.cells, columns.cells)
+    points, weights = leggauss(rows.size // rows.cells + columns.size // columns.cells)
+    t = ((np.arange(cells)[:, None] + (points + 1) / 2) / cells).ravel()
+    weight = np.tile(weights / (2 * cells), cells)
+    return rows.derivative(t).T @ (weight[:, None] * columns.derivative(t))
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +266,7 @@ class Curve:
         """The curve of `basis` with the same value at 0 and the L²-closest derivative.
 
         ∫ θ' φ_j is exact: for piecewise linear curves on either side by differences of nodal values, between
-        Legendre bases by leaving out or adding coefficients.
+        Legendre bases by leaving out or adding coefficients, else by quadrature.
         """
         if basis == self.basis:
             return self
@@ -234,8 +277,10 @@ class Curve:
         elif isinstance(self.basis, Hats):
             nodes = np.arange(self.basis.size + 1) / self.basis.size
             matrix = math.sqrt(self.basis.size) * np.diff(basis.primitive(nodes), axis=0).T
-        else:
+        elif isinstance(basis, Legendre) and isinstance(self.basis, Legendre):
             matrix = np.eye(basis.size, self.basis.size)
+        else:
+            matrix = _products(basis, self.basis)
         P = torch.as_tensor(matrix)
 
         def project(theta: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from scipy import integrate
 from scipy.interpolate import PPoly
 from torch import Tensor
 
-from deeplimit.control import DEEP, Basis, Curve, Hats
+from deeplimit.control import DEEP, Basis, Curve
 from deeplimit.problem import Problem
 
 Array = np.ndarray
@@ -196,8 +196,8 @@ def _weights(curve: Curve) -> Weights:
 
 
 def _edges(basis: Basis, least: int) -> Array:
-    """The ends of at least so many equal intervals, the corners of piecewise linear weights among them."""
-    cells = basis.size * -(-least // basis.size) if isinstance(basis, Hats) else least
+    """The ends of at least so many equal intervals, the corners of piecewise polynomial weights among them."""
+    cells = basis.cells * -(-least // basis.cells)
     return np.arange(cells + 1) / cells
 
 
@@ -210,7 +210,7 @@ def _composite(edges: Array, points: int) -> tuple[Array, Array]:
 
 def _quadrature(basis: Basis) -> tuple[Array, Array, Array]:
     """Nodes and weights of a rule on [0, 1] that is exact for the squares of derivatives, and the ends of its cells."""
-    if isinstance(basis, Hats):
+    if basis.cells > 1:
         edges = _edges(basis, CELLS)
         return *_composite(edges, CELL_POINTS), edges
     edges = np.array([0.0, 1.0])

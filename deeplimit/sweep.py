@@ -44,6 +44,7 @@ class Tableau:
 
 
 EULER = Tableau(np.zeros((1, 1)), np.ones(1), np.zeros(1), order=1)
+HEUN = Tableau(np.array([[0, 0], [1, 0]]), np.ones(2) / 2, np.array([0, 1]), order=2)
 KUTTA4 = Tableau(
     np.array([[0, 0, 0, 0], [1 / 2, 0, 0, 0], [0, 1 / 2, 0, 0], [0, 0, 1, 0]]),
     np.array([1, 2, 2, 1]) / 6,

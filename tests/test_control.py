@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.polynomial.legendre import leggauss
 
 from deeplimit import Curve, Layers
-from deeplimit.control import Basis, Hats, Legendre
+from deeplimit.control import Basis, Hats, Legendre, Quadratics
 
-BASES = [Legendre(1), Legendre(2), Legendre(9), Hats(1), Hats(2), Hats(7)]
+BASES = [Legendre(1), Legendre(2), Legendre(9), Hats(1), Hats(2), Hats(7), Quadratics(2), Quadratics(6)]
 
 
 def network(depth: int, d: int = 2, m: int = 3, seed: int = 0) -> Layers:
@@ -256,8 +256,10 @@ def product_with(basis: Basis, function: Callable[[np.ndarray], np.ndarray], cor
     return (w[:, None] * basis.derivative(t)).T @ function(t)
 
 
-@pytest.mark.parametrize("target", [Legendre(3), Legendre(14), Hats(1), Hats(4), Hats(21), Hats(10)], ids=repr)
-@pytest.mark.parametrize("source", [Legendre(6), Hats(7)], ids=repr)
+@pytest.mark.parametrize(
+    "target", [Legendre(3), Legendre(14), Hats(1), Hats(4), Hats(21), Hats(10), Quadratics(8)], ids=repr
+)
+@pytest.mark.parametrize("source", [Legendre(6), Hats(7), Quadratics(6)], ids=repr)
 def test_projection_keeps_the_value_at_0_and_the_closest_derivative(source: Basis, target: Basis) -> None:
     """Coefficients ∫ θ' φ_j against the orthonormal basis, by quadrature on the common refinement of both grids."""
     theta = curve(source)
@@ -272,7 +274,8 @@ def test_projection_keeps_the_value_at_0_and_the_closest_derivative(source: Basi
 
 
 @pytest.mark.parametrize(
-    ("source", "target"), [(Legendre(5), Legendre(9)), (Hats(4), Hats(12)), (Hats(1), Legendre(3))]
+    ("source", "target"),
+    [(Legendre(5), Legendre(9)), (Hats(4), Hats(12)), (Hats(1), Legendre(3)), (Quadratics(4), Quadratics(12))],
 )
 def test_projection_onto_a_larger_space_is_exact(source: Basis, target: Basis) -> None:
     """A curve that the new basis contains does not change, and comes back unharmed."""
@@ -281,6 +284,12 @@ def test_projection_onto_a_larger_space_is_exact(source: Basis, target: Basis) -
     for i in (0, 1):
         torch.testing.assert_close(theta.project(target).at(t)[i], theta.at(t)[i], rtol=0, atol=1e-13)
         torch.testing.assert_close(theta.project(target).project(source).at(t)[i], theta.at(t)[i], rtol=0, atol=1e-13)
+
+
+def test_piecewise_quadratics_have_two_functions_a_cell() -> None:
+    """An odd number of them is no such basis."""
+    with pytest.raises(ValueError, match="two functions a cell, got the odd size 5"):
+        Quadratics(5)
 
 
 def test_a_curve_must_have_as_many_coefficients_as_its_basis() -> None:
