@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from deeplimit import continuum, discrete, expansion
+from deeplimit import continuum, discrete, expansion, gamma, norms
 from deeplimit.control import Curve, Layers
 from deeplimit.minimum import Minimum, Status
 from deeplimit.norms import h1, head, l2, sup, tl2
@@ -27,6 +27,7 @@ MEANINGFUL = ("converged", "stationary")  # beginnings of a status whose value i
 STANDSTILL = 0.25  # an order below which a gap does not tend to zero in any range of depths
 RESOLVED = 100  # a gap this many times the solvers' error may enter a fit
 FIT_POINTS = 5
+FEWEST = 3  # gaps to fit an order to
 CONFIDENCE = 0.95
 
 
@@ -39,9 +40,10 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
     - recovery_gap = E_n(Θ*(t_i)) − min E_∞;  liminf_gap = E_∞(Θ̂_n) − min E_∞, Θ̂_n the piecewise linear interpolant;
     - control_l2 = (h Σ|Θ_i − Θ*(t_i)|²)^½, control_sup = max_i |·|, control_h1 = (n Σ|Δ(Θ_i − Θ*(t_i))|²)^½,
       control_tl2 the identity-coupling bound of TL², head_gap over (W, c), state_sup = max over i, s of |X_i − X(t_i)|;
+    - compactness, the largest quotient of a norm of Θ^(n) and its a-priori bound, see `gamma.compactness`;
     - error_bar, limit_error and their sum gap_error for the value columns; control_error, the distance bounds of both
-      sides in the norms of the
-      control columns (first order; NaN where a side has none); that of state_sup is larger by the flow's amplification.
+      sides in the norms of the control columns (first order; NaN where a side has none); that of state_sup is larger
+      by the flow's amplification.
 
     Raises
     ------
@@ -77,6 +79,7 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
         "control_tl2": tl2(layers, curve),
         "head_gap": head(layers, curve),
         "state_sup": _state_sup(problem, layers, curve),
+        "compactness": gamma.compactness(problem, layers),
         "data_loss": net.data_loss,
         "residual": net.residual,
         "curvature": net.curvature,
@@ -89,6 +92,21 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
         "limit_status": str(limit.status),
         "control_error": deep_error,
         "dropped": "; ".join(problem.dropped),
+    }
+
+
+def transport(net: Layers, limit: Curve, coarser: Layers | None = None) -> dict[str, float]:
+    """TL² distances of a network by the optimal assignment, each beside the identity coupling of the same atoms.
+
+    tl2_exact and tl2_bound are those to the limit, taken at the midpoints of 1024 cells or more; tl2_step and
+    tl2_step_bound those to a coarser network, NaN without one. The cost grows like the third power of the atoms.
+    """
+    step = (math.nan, math.nan) if coarser is None else (tl2(coarser, net, exact=True), norms.tl2_bound(coarser, net))
+    return {
+        "tl2_exact": tl2(net, limit, exact=True),
+        "tl2_bound": norms.tl2_bound(net, limit),
+        "tl2_step": step[0],
+        "tl2_step_bound": step[1],
     }
 
 
@@ -146,7 +164,7 @@ def order(depth: Iterable[float], gap: Iterable[float], error: Iterable[float]) 
 def _fit(n: np.ndarray, logs: np.ndarray, usable: np.ndarray, pairwise: tuple[float, ...], note: str) -> Order:
     chosen = np.flatnonzero(usable)[-FIT_POINTS:]
     depths = tuple(int(k) for k in n[chosen])
-    if len(chosen) < 3:
+    if len(chosen) < FEWEST:
         why = f"no fit: the solvers' error is below a hundredth of the gap at {len(chosen)} depths, three are needed"
         return Order(pairwise, math.nan, math.nan, math.nan, depths, why)
     line = stats.linregress(np.log(n[chosen]), logs[chosen])
@@ -154,13 +172,16 @@ def _fit(n: np.ndarray, logs: np.ndarray, usable: np.ndarray, pairwise: tuple[fl
     return Order(pairwise, -line.slope, -line.slope - half, -line.slope + half, depths, note)
 
 
-def _since_last_jump(group: pd.DataFrame) -> pd.DataFrame:
-    """The converged rows from the last change of branch on: gaps before it belong to another minimum."""
+def since_last_jump(group: pd.DataFrame) -> pd.DataFrame:
+    """The converged rows from the last change of branch on: gaps before it belong to another minimum.
+
+    Where fewer than three are left the branch keeps changing, which is no convergence at all: then all converged rows.
+    """
     if "status" not in group:
         return group
     group = group[group["status"].str.startswith(MEANINGFUL)]
     jumped = np.flatnonzero(group["status"] == str(Status.JUMPED))
-    return group.iloc[jumped[-1] :] if len(jumped) else group
+    return group.iloc[jumped[-1] :] if len(jumped) and len(group) - jumped[-1] >= FEWEST else group
 
 
 def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data") -> pd.DataFrame:
@@ -173,7 +194,7 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
     """
     rows = []
     for name, group in table.groupby(by, sort=False):
-        group = _since_last_jump(group.sort_values("depth"))
+        group = since_last_jump(group.sort_values("depth"))
         for column in columns:
             error = group["error_bar"] + group["limit_error"] if column in VALUE_GAPS else group["control_error"]
             found = order(group["depth"], group[column], error)
