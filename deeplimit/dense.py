@@ -116,6 +116,12 @@ def states(x: Tensor, K: Tensor, b: Tensor, sigma: Callable[[Tensor], Tensor]) -
     return torch.stack(X)
 
 
+def l2(a: Kernels, b: Kernels) -> float:
+    """(n⁻² Σ_{j<i} |K_ij − K'_ij|² + |b_ij − b'_ij|²)^½ for networks of one depth."""
+    squares = sum(float(((getattr(a, k) - getattr(b, k)) ** 2).sum()) for k in DEEP)
+    return math.sqrt(squares) / a.depth
+
+
 def stiffness(depth: int, tau: float) -> sparse.csr_array:
     """A with θᵀ A θ = R_n(θ), one row per pair."""
     i, j = pairs(depth)

@@ -212,7 +212,7 @@ def curves(
                         label=", ".join(words),
                     )
             _black_lines(ax, group, x, lines, hue, names, bool(logy is True))
-            _dress(ax, group, x, columns, slopes, logx, logy)
+            _dress(ax, group, x, columns, slopes, logx, logy, np.sort(table[x].unique()))
             ax.set_title(str(name))
             ax.set_xlabel(names.get(x, "depth n" if x == "depth" else x))
         for row in axes:
@@ -243,13 +243,14 @@ def _dress(
     slopes: Sequence[float],
     logx: float | None,
     logy: bool | str,
+    shared: np.ndarray,
 ) -> None:
-    """Scales, ticks and reference slopes of a panel."""
+    """Scales, ticks and reference slopes of a panel; `shared` are the abscissae of all panels, which share an axis."""
     ticks = np.sort(group[x].unique())
     if logx:
         ax.set_xscale("log", base=logx)
-        if len(ticks) <= MOST_TICKS:
-            ax.set_xticks(ticks, [f"{n:g}" for n in ticks], rotation=60)
+        if len(shared) <= MOST_TICKS:
+            ax.set_xticks(shared, [f"{n:g}" for n in shared], rotation=60)
             ax.minorticks_off()
     top = 2.5 * float(np.nanmax(group[group[x] == ticks[0]][list(columns)].abs().to_numpy(dtype=float)))
     for slope, dashes in zip(slopes, itertools.cycle(("--", (0, (5, 1, 1, 1)), (0, (2, 2)))), strict=False):
@@ -274,6 +275,50 @@ def _one_legend(figure: Figure, axes: np.ndarray) -> None:
     entries = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if len(entries) > 1:
         figure.legend(entries.values(), entries.keys(), loc="outside right upper")
+
+
+def replicas(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    mean: str,
+    deviation: str,
+    by: str,
+    labels: Mapping[str, str] | None = None,
+    save: str | Path | None = None,
+) -> Figure:
+    """Every replica of a random experiment as a dot, over the predicted mean ± 2 standard deviations.
+
+    Parameters
+    ----------
+    x, y
+        The abscissa, logarithmic, and the signed random number.
+    mean, deviation
+        Columns with what is predicted for it; one value for each x and panel.
+    by
+        Column whose values get a panel each.
+    labels
+        Words for the columns x and y.
+    """
+    names = dict(labels or {})
+    groups = list(table.groupby(by, sort=False))
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(1, len(groups), 2.6, 2.9, LEGEND_WIDTH, sharex=True, sharey=True)
+        for ax, (name, group) in zip(axes.flat, groups, strict=True):
+            law = group.drop_duplicates(x).sort_values(x)
+            low, high = (law[mean] + sign * 2 * law[deviation] for sign in (-1, 1))
+            ax.fill_between(law[x], low, high, color="0.6", alpha=0.4, lw=0, label="predicted ± 2 deviations")
+            ax.plot(law[x], law[mean], color="black", lw=1.2, ls="--", label="predicted mean")
+            ax.plot(group[x], group[y], "o", color=sns.color_palette("colorblind")[0], ms=3, alpha=0.4, label="replica")
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(law[x], [f"{v:g}" for v in law[x]], rotation=60)
+            ax.minorticks_off()
+            ax.set_title(str(name))
+            ax.set_xlabel(names.get(x, x))
+        axes[0, 0].set_ylabel(names.get(y, y))
+        _one_legend(figure, axes)
+    return _saved(figure, save)
 
 
 def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
@@ -316,6 +361,34 @@ def _weight_panel(ax: Axes, lines: pd.DataFrame) -> None:
     limit = lines[lines["depth"].astype(str) == LIMIT]
     ax.plot(limit["t"], limit["weight"], color="black", lw=1.6, ls="--", label="limit, n = ∞")
     ax.margins(x=0.01)
+
+
+def kernels(table: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
+    """An entry of the kernel of dense networks over the triangle, by depth, and of the limit.
+
+    Parameters
+    ----------
+    table
+        Columns `depth` (a number, or "∞" for the limit), `i`, `j` (the pair, j < i ≤ n) and `weight`. The weight of a
+        pair fills the square from ((i − 1)/n, j/n) to (i/n, (j + 1)/n).
+    """
+    groups = list(table.groupby("depth", sort=False))
+    low, high = table["weight"].min(), table["weight"].max()
+    with mpl.rc_context(STYLE), sns.axes_style("ticks"):
+        figure, axes = _figure(1, len(groups), 2.7, 2.6, 0.8, sharex=True, sharey=True)
+        for ax, (depth, part) in zip(axes[0], groups, strict=True):
+            n = int(part["i"].max())
+            image = np.full((n, n), np.nan)
+            image[part["j"], part["i"] - 1] = part["weight"]
+            edges = np.arange(n + 1) / n
+            mesh = ax.pcolormesh(edges, edges, image, cmap="cividis", vmin=low, vmax=high, rasterized=True)
+            ax.set_title("limit, n = ∞" if str(depth) == LIMIT else f"n = {depth}")
+            ax.set_xlabel("t = i/n")
+            ax.set_aspect("equal")
+        axes[0, 0].set_ylabel("s = j/n")
+        sns.despine(figure)
+        figure.colorbar(mesh, ax=axes[0, :], label="$K_{11}(t, s)$")
+    return _saved(figure, save)
 
 
 def flow(paths: pd.DataFrame, regions: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
