@@ -22,7 +22,7 @@ from torch import Tensor
 
 from deeplimit import checks, pontryagin
 from deeplimit.continuum import STEPS_PER_TERM
-from deeplimit.control import BLOCKS, Basis, Curve, Hats, Layers, Weights
+from deeplimit.control import BLOCKS, DEEP, Basis, Curve, Hats, Layers, Weights
 from deeplimit.coordinates import CurveCoordinates, Metric
 from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum
@@ -206,6 +206,30 @@ def _solve(hessian: linalg.LinearOperator, right: np.ndarray) -> np.ndarray:
             f"{residual / scale:.1e}: the minimiser is degenerate or no minimiser, try another start or a larger alpha"
         )
     return solution
+
+
+def boundary_defect(problem: Problem, limit: Minimum | Curve, eta: Curve) -> float:
+    """How far η is from η'(0) − τη(0) = Θ*''(0)/2 and η'(1) = Θ*''(1)/2, relative to the largest |Θ*''|/2 at the ends.
+
+    2α K'' = Σ_s q_s X_sᵀ and 2α b'' = Σ_s q_s come from state and costate. The Galerkin method does not impose these
+    conditions, and they are the last that it gets right: what is returned is a certificate of η.
+
+    Raises
+    ------
+    ValueError
+        If the control does not fit the problem.
+    """
+    curve, ends = _curve(limit), [0.0, 1.0]
+    path, (K, b) = pontryagin.trajectory(problem, curve, ends), curve.at(ends)
+    q = problem.activation.first(path.X @ K.mT + b[:, None]) * path.costate
+    sources = {"K": q.mT @ path.X, "b": q.sum(1)}
+    defect = scale = 0.0
+    for block, value, slope in zip(DEEP, eta.at(ends), eta.derivative(ends), strict=True):
+        if block in problem.trainable:
+            half = sources[block] / (4 * problem.alpha[block])
+            found = slope - torch.stack([problem.tau[block] * value[0], torch.zeros_like(value[0])])
+            defect, scale = max(defect, float((found - half).abs().max())), max(scale, float(half.abs().max()))
+    return defect / scale if scale > 0 else defect
 
 
 def corrected(limit: Minimum | Curve, eta: Curve, depth: int) -> Layers:
