@@ -198,6 +198,13 @@ def energy(problem: Problem, depth: int) -> Energy:
     return Energy(problem, factors, None, lambda x, K, b: states(x, K, b, problem.activation.value)[-1])
 
 
+def check(problem: Problem, kernels: Kernels) -> None:
+    """TypeError unless these are kernels, ValueError unless they fit the problem."""
+    checks.kind("kernels", kernels, Kernels)
+    if kernels.W.shape != problem.metric.shape("W"):
+        raise ValueError(f"kernels must fit W of shape {problem.metric.shape('W')}, got {tuple(kernels.W.shape)}")
+
+
 def objective(problem: Problem, kernels: Kernels) -> float:
     """E_n at given kernels.
 
@@ -206,9 +213,7 @@ def objective(problem: Problem, kernels: Kernels) -> float:
     ValueError
         If the kernels do not fit the problem.
     """
-    checks.kind("kernels", kernels, Kernels)
-    if kernels.W.shape != problem.metric.shape("W"):
-        raise ValueError(f"kernels must fit W of shape {problem.metric.shape('W')}, got {tuple(kernels.W.shape)}")
+    check(problem, kernels)
     z = states(problem.data.x, kernels.K, kernels.b, problem.activation.value)[-1] @ kernels.W.T + kernels.c
     regulariser = problem.alpha["W"] * float((kernels.W**2).sum()) + problem.alpha["c"] * float((kernels.c**2).sum())
     for k in DEEP:
@@ -231,10 +236,11 @@ def minimise(
     Raises
     ------
     ValueError
-        If the start has another depth.
+        If the start has another depth or does not fit the problem.
     """
     near = start is not None
     kernels = Kernels.repeat(problem.metric.draw(seed).sample(depth)) if start is None else start
+    check(problem, kernels)
     kernels = kernels.refine() if 2 * kernels.depth == depth else kernels
     if kernels.depth != depth:
         raise ValueError(f"a start has the depth {depth} or half of it, got {kernels.depth}")

@@ -197,7 +197,7 @@ def branch(problem: Problem, start: Kernels, *, degrees: Sequence[int] = DEGREES
     list of Minimum
         From the second on `error_bar` and `distance_bound` contain the difference to the one before, in value and in u.
     """
-    checks.kind("start", start, Kernels)
+    dense.check(problem, start)
     surface, minima = Surface.fit(start, min(degrees[0], max(1, start.depth // 4))), list[Minimum]()
     for degree in degrees:
         E = _energy(problem, degree)
@@ -229,7 +229,9 @@ def value_constant(problem: Problem, surface: Surface) -> float:
 
     ∫_0^1 −|∇θ|²(t, t) + ½ |∂_tθ|²(t, 0) + ½ |∂_sθ|²(1, t) + ½ τ (|θ|²(1, t) + |θ|²(t, 0) − |θ|²(t, t)) dt.
 
-    In a residual network the boundary condition at t = 1 makes the regulariser's part vanish; here it does not.
+    In a residual network the boundary condition at t = 1 makes the regulariser's part vanish; here it does not. As
+    ∂_νθ = 0 on s = t and s = 0, variations enter by tangential derivatives alone, which integrate by parts to values on
+    the sides and at the corners: these are bounded in discrete H¹ up to √log n, so that o(1/n) is O(log n / n²).
     """
     grid, metric = Collocation(surface.degree + EXTRA_NODES), problem.metric
     at_points, at_ends = (surface.at(*p) for p in (grid.points, _ends(grid)))

@@ -157,6 +157,8 @@ def test_refining_repeats_values_in_squares() -> None:
         (lambda: made(np.zeros((3, 1, 1)), np.zeros((3, 1)), [[1.0]], [0.0, 1.0]), "W must have shape"),
         (lambda: dense.objective(line_problem(), random_kernels(2)), "must fit W"),
         (lambda: dense.minimise(line_problem(), 4, start=random_kernels(3, d=1)), "got 3"),
+        (lambda: dense.minimise(line_problem(), 4, start=random_kernels(4)), "must fit W"),
+        (lambda: volterra.branch(line_problem(), random_kernels(4)), "must fit W"),
         (lambda: dense.pairs(0), "at least 1"),
         (lambda: dense.energy(Problem(data.moons(), trainable="KWc"), 2), "all blocks"),
     ],
