@@ -55,6 +55,22 @@ def states(problem: Problem, layers: Layers, x: Tensor | None = None) -> Tensor:
     return Flow(EULER, layers.depth).forward(start, layers.K, layers.b, problem.activation.value)[0]
 
 
+def costates(problem: Problem, layers: Layers) -> tuple[Tensor, Tensor]:
+    """The discrete adjoint: p_n = w Wᵀ g_s, p_i = p_{i+1} + (1/n) K_iᵀ q_i, q_i = σ'(K_i X_i + b_i) ∘ p_{i+1}.
+
+    p_{s,i} is the derivative of the data term with respect to X_{s,i}.
+
+    Returns
+    -------
+    p : (n + 1, S, d);  q : (n, S, d)
+    """
+    term, _ = _term(problem, layers)
+    slope = problem.activation.first(term.Z)
+    end = problem.weight * problem.loss.gradient(term.output, term.y) @ layers.W
+    steps, later = term.flow.adjoint(term.flow.scaled(slope), layers.K, end)
+    return torch.cat([(later[0] + steps[0] @ layers.K[0])[None], later]), slope * later
+
+
 def gradient(problem: Problem, layers: Layers) -> Layers:
     """∂E_n/∂Θ in the weights themselves: the data term by the adjoint sweep, the regulariser by second differences.
 
