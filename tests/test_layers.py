@@ -148,7 +148,7 @@ def test_the_layers_say_what_the_design_says() -> None:
     allowed = allowed_imports()
     leaves = {"activation", "control", "data", "loss", "minimum", "spectrum", "threads"}
     assert all(allowed[leaf] == {"checks"} for leaf in leaves)
-    assert allowed["energy"] == {*leaves, "checks", "coordinates", "norms", "optimise", "problem", "sweep"}
+    assert allowed["energy"] == {*leaves, "checks", "coordinates", "norms", "irregular", "optimise", "problem", "sweep"}
     for name in ("discrete", "continuum", "pontryagin"):
         assert allowed[name] == {*allowed["energy"], "energy", "network", "symmetry"}
     assert allowed["compare"] - allowed["expansion"] == {"expansion", "gamma", "counterexample", "regularity"}
