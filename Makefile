@@ -11,13 +11,15 @@ export MKL_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study test verify format clean
+.PHONY: help study test verify ledger format clean
 
 help:
 	@echo "make study    run studies/depth_limit.py: table, record and figure go to results/"
 	@echo "              (QUICK=1: a smaller one, into a temporary folder; RESULTS=folder: into that folder)"
 	@echo "make test     lint, types and the tests: what every change must pass"
-	@echo "make verify   all the tests, the slow ones too"
+	@echo "make verify   every claim: all the studies, into results/ and its ledger claims.csv; then the slow tests"
+	@echo "              (QUICK=1: small sizes, into a temporary folder, no slow tests)"
+	@echo "make ledger   put the ledger into README"
 	@echo "make format   sort the imports and lay out the code"
 	@echo "make clean    remove caches and build files; .venv and results/ stay"
 	@echo
@@ -36,7 +38,11 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2
 
 verify: $(READY)
-	$(BIN)/python -m pytest -n 2 -m ""
+	$(BIN)/deeplimit verify $(if $(IS_QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
+	$(if $(IS_QUICK),,$(BIN)/python -m pytest -n 2 -m slow)
+
+ledger: $(READY)
+	$(BIN)/deeplimit ledger --into README.md
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

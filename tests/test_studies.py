@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from loading import load
 
-from deeplimit import compare, data, study
+from deeplimit import compare, data, study, verify
 from deeplimit.problem import Problem
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,14 @@ def test_depth_limit_writes_table_record_and_figures(tmp_path: Path, monkeypatch
     """The whole study on one small data set; every row converged, with the columns that a depth sweep has."""
     module = load(ROOT / "studies" / "depth_limit.py")
     small = {"moons": Problem(data.moons(points=10), alpha=0.1)}
-    changes = {"PROBLEMS": small, "DEPTHS": [4, 8, 16], "STARTS": 3, "WEIGHTS": 2, "FLOW_DEPTHS": [2, 4]}
+    changes = {
+        "PROBLEMS": small,
+        "DEPTHS": [4, 8, 16],
+        "STARTS": 3,
+        "SEEDS": {"moons": 0},
+        "WEIGHTS": 2,
+        "FLOW_DEPTHS": [2, 4],
+    }
     for name, value in changes.items():
         monkeypatch.setattr(module, name, value)
     module.main(str(tmp_path / "depth_limit"))
@@ -92,3 +99,34 @@ def test_committed_constant_is_the_predicted_one(committed: pd.DataFrame, name: 
     last = committed[(committed["data"] == name) & (committed["depth"] == 1024)].iloc[0]
     assert last["value_gap"] == pytest.approx(last["predicted_gap"], rel=0.01)
     assert last["recovery_gap"] >= last["value_gap"]
+
+
+@pytest.fixture(scope="module")
+def ledger() -> pd.DataFrame:
+    """The committed ledger."""
+    return verify.read(ROOT / "results")
+
+
+def test_the_committed_ledger_is_what_the_records_say(ledger: pd.DataFrame) -> None:
+    """Every study that makes claims has its record, and every claim of a record its line."""
+    gathered = verify.gather(ROOT / "results")
+    pd.testing.assert_frame_equal(ledger, gathered, check_exact=True)
+    assert set(ledger["study"]) == {path.stem for path in verify.studies(ROOT / "studies")}
+
+
+def test_every_committed_claim_holds(ledger: pd.DataFrame) -> None:
+    """None is false, none undecided, and each says what would falsify it."""
+    assert ledger[ledger["holds"] != "true"][["id", "observed", "reason"]].to_dict("records") == []
+    assert ledger["falsified_by"].str.len().min() > 10
+
+
+def test_every_part_of_the_theorem_is_in_the_ledger(ledger: pd.DataFrame) -> None:
+    """Forward limit, values, minimisers, regularity, controls, bounds, and the neighbouring limits."""
+    parts = {identifier.split(".")[0] for identifier in ledger["id"]}
+    assert parts >= {*(f"T{k}" for k in range(1, 12)), "P2", "P4", "R5", "D1", "E1", "S1"}
+
+
+def test_readme_shows_the_committed_ledger(ledger: pd.DataFrame) -> None:
+    """`make ledger` puts it there."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert verify.inserted(page, ledger) == page
