@@ -30,8 +30,8 @@ from deeplimit.problem import Problem
 from deeplimit.spectrum import linear_operator
 from deeplimit.sweep import DORMAND_PRINCE8, EULER, Flow
 
-PANELS = 32
-GAUSS_POINTS = 8
+PANELS = 8
+GAUSS_POINTS = 16
 SOLVE = 1e-13  # MINRES stops at this relative residual, or at rounding
 SOLVED = 1e-6  # relative residual of the linear system at which η is an answer
 
@@ -46,7 +46,7 @@ def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
     """e₁ = −½ Σ_s ∫₀¹ p_s · X_s'' dt,  X'' = σ'(KX + b) ∘ (K'X + KX' + b'),  at a minimiser of E_∞.
 
     The costate p weighs the defect −X''/2 of Euler's method. State and costate come from `pontryagin.trajectory`, the
-    integral from Gauss points on 32 panels.
+    integral from Gauss points on 8 panels.
 
     Parameters
     ----------
