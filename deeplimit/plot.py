@@ -26,6 +26,7 @@ DPI = 160
 LEGEND_WIDTH = 2.8  # inches right of the panels
 PANELS_ACROSS = 4
 MOST_TICKS = 10  # of a logarithmic abscissa that get a label each
+MOST_LINEAR = 3  # largest ratio of the values of a linear ordinate
 LIMIT = "∞"  # the depth of the limit in a table
 STYLE: Any = {"figure.dpi": DPI, "axes.titlesize": "medium", "legend.frameon": False, "font.size": 9}
 SYMBOLS = {
@@ -391,6 +392,35 @@ def kernels(table: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
     return _saved(figure, save)
 
 
+def orders(table: pd.DataFrame, *, weak: float, save: str | Path | None = None) -> Figure:
+    """One weight over depth, a column of panels per order of the layers and a row per depth.
+
+    Parameters
+    ----------
+    table
+        Columns `order`, `depth`, `t`, `weight`.
+    weak
+        The weak limit of fast oscillations, a dashed line.
+    """
+    groups = list(table.groupby("order", sort=False))
+    depths = list(table["depth"].unique())
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(len(depths), len(groups), 1.9, 1.5, sharex=True, sharey=True)
+        for column, (name, group) in zip(axes.T, groups, strict=True):
+            for ax, depth in zip(column, depths, strict=True):
+                part = group[group["depth"] == depth]
+                colour = sns.color_palette("colorblind")[0]
+                ax.stairs(part["weight"], [*part["t"], 1.0], baseline=None, color=colour, lw=1.2, label="weight k")
+                ax.axhline(weak, color="black", lw=1, ls="--", label="weak limit of fast oscillations")
+                ax.grid(axis="x", visible=False)
+            column[0].set_title(str(name))
+            column[-1].set_xlabel("t = i/n")
+        for ax, depth in zip(axes[:, 0], depths, strict=True):
+            ax.set_ylabel(f"n = {depth}")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return _saved(figure, save)
+
+
 def flow(paths: pd.DataFrame, regions: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
     """Two-dimensional data moving through the layers, and the classes that the network decides for, by depth.
 
@@ -446,3 +476,53 @@ def _region_panel(ax: Axes, regions: pd.DataFrame, paths: pd.DataFrame) -> Any:
         starts = paths[(paths["label"] == label) & (paths["t"] == 0)]
         ax.plot(starts["x1"], starts["x2"], marker, color=colour, ms=3.5, mec="white", mew=0.4)
     return image
+
+
+def tree(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
+    """Values of branches of minima against depth, a panel per group, each ending at its limit, drawn at n = ∞.
+
+    A branch that has merged ends where it joins another one. Rows that are not certified have open markers.
+
+    Parameters
+    ----------
+    table
+        Columns `branch, depth, value, limit_value, merged_into, status, limit_status` and that of `by`.
+    """
+    groups = list(table.groupby(by, sort=False))
+    across = min(len(groups), PANELS_ACROSS - 1)
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(-(-len(groups) // across), across, 3.4, 2.9)
+        for ax in axes.flat[len(groups) :]:
+            ax.set_axis_off()
+        for ax, (name, group) in zip(axes.flat, groups, strict=False):
+            _tree_panel(ax, group)
+            ax.set_title(str(name))
+        for row in axes:
+            row[0].set_ylabel("value  Eₙ at its minima,  E∞ at n = ∞")
+    return _saved(figure, save)
+
+
+def _tree_panel(ax: Axes, group: pd.DataFrame) -> None:
+    depths = np.sort(group["depth"].unique())
+    end = float(depths[-1]) * 4
+    branches = list(group.groupby("branch", sort=False))
+    colours = sns.color_palette("colorblind", max(len(branches), 1))
+    for colour, (_, rows) in zip(itertools.cycle(colours), branches, strict=False):
+        rows = rows.sort_values("depth")
+        ax.plot(rows["depth"], rows["value"], color=colour, lw=1.3)
+        sure = rows["status"].str.startswith("converged")
+        for part, fill in ((rows[sure], colour), (rows[~sure], "white")):
+            ax.plot(part["depth"], part["value"], "o", ms=4, color=colour, mfc=fill)
+        last = rows.iloc[-1]
+        if last["merged_into"]:
+            ax.plot(last["depth"], last["value"], "x", ms=9, mew=1.8, color=colour)
+        elif last["depth"] == depths[-1]:
+            fill = colour if str(last["limit_status"]).startswith("converged") else "white"
+            ax.plot([last["depth"], end], [last["value"], last["limit_value"]], ":", color=colour, lw=1.3)
+            ax.plot(end, last["limit_value"], "D", ms=5, color=colour, mfc=fill)
+    spread = group["value"].max() / group["value"].min()
+    ax.set_yscale("log" if spread > MOST_LINEAR else "linear")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks([*depths, end], [*map(str, depths), LIMIT])
+    ax.minorticks_off()
+    ax.set_xlabel("depth n")
