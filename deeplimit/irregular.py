@@ -147,7 +147,7 @@ def random(metric: Metric, basis: Basis, seed: int, *, decay: float = 1.0) -> Cu
 
 def alternating(layers: Layers, size: float) -> Layers:
     """K_i + (a/(2n)) (−1)^i B, |B| = 1, equal entries: n Σ|ΔK|² gains a² (n − 1)/n, though K_i changes by a/(2n)."""
-    signs = 1.0 - 2.0 * (torch.arange(layers.depth) % 2)
+    signs = 1 - 2 * torch.fmod(torch.arange(layers.depth, dtype=torch.float64), 2)
     return _moved(layers, size / (2 * layers.depth) * signs)
 
 

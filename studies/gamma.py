@@ -313,7 +313,7 @@ def claims_given(table: pd.DataFrame) -> list[Claim]:
     n = int(table.loc[table["part"] == "forward", "depth"].max())
     orders = [
         ("T1.1", "forward", "smooth", 1.0, "the states of a network with smooth weights converge at order 1"),
-        ("T1.2", "forward", "merely H¹", 1.0, "so do those with merely H¹ weights"),
+        ("T1.2", "forward", "merely H¹", 1.0, "the states of a network with merely H¹ weights converge at order 1"),
         ("T1.5", "recovery", "smooth", 1.0, "E_n at the samples of smooth weights tends to E_∞ at order 1"),
         (
             "T1.8",
@@ -324,16 +324,28 @@ def claims_given(table: pd.DataFrame) -> list[Claim]:
         ),
     ]
     constants = [
-        ("T1.3", "forward", "smooth", 10 / n, "n × forward error tends to max |e|, e' = D_xf e − X''/2"),
-        ("T1.4", "forward", "merely H¹", n**-0.6, "so it does for K' ~ |t − t₀|^(−0.4)"),
-        ("T1.6", "recovery", "smooth", 10 / n, "n × recovery gap tends to −½ Σ∫ p·X'' − Σ α|θ'(1)|²"),
-        ("T1.7", "data term", "merely H¹", n**-0.6, "n × its data term tends to Σ g·We(1), also for merely H¹ weights"),
+        (
+            "T1.3",
+            "forward",
+            "smooth",
+            10 / n,
+            "smooth weights: n × forward error tends to max |e|, e' = D_xf e − X''/2",
+        ),
+        ("T1.4", "forward", "merely H¹", n**-0.6, "K' ~ |t − t₀|^(−0.4): n × forward error tends to max |e|"),
+        ("T1.6", "recovery", "smooth", 10 / n, "smooth weights: n × recovery gap tends to −½ Σ∫ p·X'' − Σ α|θ'(1)|²"),
+        (
+            "T1.7",
+            "data term",
+            "merely H¹",
+            n**-0.6,
+            "merely H¹ weights: n × the data term of the recovery gap tends to Σ g·We(1)",
+        ),
         (
             "T1.9",
             "regulariser",
             "merely H¹",
             1 / n,
-            "n^0.2 × its regulariser tends to the sum of Jensen's defects at t₀",
+            "merely H¹ weights: n^0.2 × the regulariser of the recovery gap tends to the sum of Jensen's defects at t₀",
         ),
     ]
     found = []
@@ -459,7 +471,7 @@ def claims_bounds(table: pd.DataFrame) -> list[Claim]:
     words, what = "minimisers of every depth stay within the a-priori bounds from E_n(0)", "largest norm / bound"
     wrong, why = "a norm beyond its bound", doubts(minimisers, "case", "depth", trusted=TRUSTED)
     third = Claim("P4.1", words, AFTER, what, 1.0, minimisers["gap"].max(), 0.0, wrong, why, relation="≤")
-    words = "so does every Θ with E_n(Θ) ≤ E_n(0)"
+    words = "every Θ with E_n(Θ) ≤ E_n(0) stays within the a-priori bounds from E_n(0)"
     what = f"largest norm / bound of {POINTS} random points of each problem and depth"
     return [first, second, third, Claim("P4.2", words, AFTER, what, 1.0, random, 0.0, wrong, relation="≤")]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from problems import REFERENCE, RING_MINIMA, random_case, ring
+from problems import REFERENCE, RING_MINIMA, layers, random_case, random_weights, ring
+from scipy.integrate import quad
 
-from deeplimit import Curve, Data, Layers, Problem, discrete, gamma
-from deeplimit.control import Hats
+from deeplimit import Curve, Data, Layers, Problem, continuum, discrete, expansion, gamma, irregular
+from deeplimit.control import Basis, Hats, Legendre
+from deeplimit.irregular import Power, Waves
 
 
 def scalar(**options: object) -> Problem:
@@ -54,14 +57,14 @@ def test_sizes_are_the_norms_written_out(depth: int) -> None:
     case = random_case("tanh", "squared", seed=depth)
     generator = torch.Generator().manual_seed(depth)
     K, b, W, c = (torch.randn(case.shapes(depth)[k], generator=generator, dtype=torch.float64) for k in "KbWc")
-    layers = Layers(K, b, W, c)
+    network = Layers(K, b, W, c)
     wanted = {"W": math.sqrt(sum(w**2 for w in W.ravel().tolist())), "c": math.sqrt(sum(v**2 for v in c.tolist()))}
     for name, theta in (("K", K.reshape(depth, -1).tolist()), ("b", b.tolist())):
         jumps = sum((v - u) ** 2 for low, high in pairwise(theta) for u, v in zip(low, high, strict=True))
         wanted[f"{name}'"] = math.sqrt(depth * jumps)
         wanted[f"{name}(0)"] = math.sqrt(sum(v**2 for v in theta[0]))
         wanted[f"{name} sup"] = max(math.sqrt(sum(v**2 for v in row)) for row in theta)
-    for control in (layers, layers.interpolant()):
+    for control in (network, network.interpolant()):
         found = gamma.sizes(case.problem(), control)
         assert found.keys() == wanted.keys()
         for name, value in wanted.items():
@@ -95,8 +98,8 @@ def test_compactness_counts_only_what_is_trained_and_can_fail() -> None:
     with pytest.raises(ValueError, match="W is not trainable"):
         gamma.compactness(scalar(trainable="Kb"), big)
     fitted = Problem(Data([[1.0]], [[1.0]]), loss="squared", trainable="K")
-    layers = Layers(torch.zeros(2, 1, 1), torch.zeros(2, 1), torch.ones(1, 1), torch.zeros(1))
-    assert gamma.compactness(fitted, layers) == 0
+    still = Layers(torch.zeros(2, 1, 1), torch.zeros(2, 1), torch.ones(1, 1), torch.zeros(1))
+    assert gamma.compactness(fitted, still) == 0
     moved = Layers(torch.ones(2, 1, 1), torch.zeros(2, 1), torch.ones(1, 1), torch.zeros(1))
     assert gamma.compactness(fitted, moved) == math.inf
 
@@ -105,3 +108,131 @@ def test_a_control_of_another_kind_is_refused() -> None:
     """One sentence that names the kinds."""
     with pytest.raises(TypeError, match="control must be Layers or Curve, got ndarray"):
         gamma.compactness(REFERENCE.problem(), np.zeros(3))  # type: ignore[arg-type]
+
+
+def samples(curve: Curve, depth: int) -> dict[str, torch.Tensor]:
+    """K and b at the nodes i/n."""
+    K, b = curve.at(np.arange(depth) / depth)
+    return {"K": K, "b": b, "W": curve.W, "c": curve.c}
+
+
+def test_states_and_their_correction_are_those_of_the_linear_equation() -> None:
+    """X' = kX: X = x exp(∫k), and log Π(1 + k_i/n) gives e = −X (k(t) − k(0) + ∫k²)/2."""
+    problem = Problem(Data([[2.0]], [[0.0]]), activation="identity", loss="squared")
+    curve = irregular.random(problem.metric, Legendre(4), 3)
+    curve = Curve(curve.basis, curve.K, 0 * curve.b, curve.W, curve.c)
+    times = np.array([0.0, 0.4, 1.0])
+    X, e = (path[:, 0, 0].numpy() for path in gamma.trajectory(problem, curve, times))
+
+    def k(t: float) -> float:
+        return float(curve.at(t)[0])
+
+    for t, state, correction in zip(times, X, e, strict=True):
+        exact = 2 * math.exp(quad(k, 0, t, epsabs=1e-13)[0])
+        assert state == pytest.approx(exact, rel=1e-11)
+        wanted = -exact * (k(t) - k(0.0) + quad(lambda s: k(s) ** 2, 0, t, epsabs=1e-13)[0]) / 2
+        assert correction == pytest.approx(wanted, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize("basis", [Legendre(5), Power(), Hats(8)])
+def test_correction_is_what_a_plain_network_shows(basis: Basis) -> None:
+    """n (X_n − X(1)), from a loop over layers, tends to e(1) for smooth, merely H¹ and piecewise linear weights."""
+    case = random_case("tanh", "squared", seed=4)
+    curve = irregular.random(case.problem().metric, basis, 5)
+    X, e = (path[-1] for path in gamma.trajectory(case.problem(), curve, np.ones(1)))
+    n = 2000
+    theta = samples(curve, n)
+    scaled = n * (case.end_state(theta["K"], theta["b"]) - X)
+    assert float((scaled - e).abs().max()) < 0.01 * float(e.abs().max())
+
+
+@pytest.mark.parametrize("basis", [Legendre(7), Hats(5)])
+def test_objective_is_that_of_the_other_integrator(basis: Basis) -> None:
+    """The adaptive method and the sweep of order 8 share no code."""
+    problem = ring().problem()
+    curve = irregular.random(problem.metric, basis, 2)
+    assert gamma.objective(problem, curve) == pytest.approx(continuum.objective(problem, curve), rel=1e-11)
+
+
+def test_data_constant_is_the_integral_of_the_costate() -> None:
+    """Σ g·We(1) = −½ Σ∫ p·X'', the latter by quadrature along state and costate."""
+    problem = ring().problem()
+    curve = irregular.random(problem.metric, Legendre(6), 1)
+    assert gamma.data_constant(problem, curve) == pytest.approx(expansion.value_constant(problem, curve), rel=1e-9)
+
+
+def test_recovery_gap_is_its_two_constants_over_n() -> None:
+    """n (E_n − E_∞) of a plain network, extrapolated from two depths; the regulariser adds −α(|K'(1)|² + |b'(1)|²)."""
+    case = random_case("tanh", "squared", seed=2)
+    problem, n = case.problem(), 1500
+    curve = irregular.random(problem.metric, Legendre(3), 6)
+    slopes = dict(zip("Kb", curve.derivative(1.0), strict=True))
+    lost = sum(case.alpha[k] * float(slopes[k].square().sum()) for k in "Kb")
+    scaled = [m * (float(case.objective(samples(curve, m))) - gamma.objective(problem, curve)) for m in (n, 2 * n)]
+    wanted = expansion.value_constant(problem, curve) - lost
+    assert 2 * scaled[1] - scaled[0] == pytest.approx(wanted, rel=1e-4)
+    assert n * gamma.recovery_gap(problem, curve, n) == pytest.approx(scaled[0], rel=1e-9)
+    assert gamma.regulariser_leading(problem, curve, n) == pytest.approx(-lost / n, rel=1e-12)
+
+
+def test_forward_error_is_the_largest_distance_to_the_equation() -> None:
+    """X' = X, X(0) = 2: the last of the errors 2 (e^{i/n} − (1 + 1/n)^i) is the largest; n times it tends to e."""
+    problem = Problem(Data([[1.0], [2.0]], [[0.0], [0.0]]), activation="identity", loss="squared")
+    curve = Curve(Legendre(1), [[[1.0]], [[0.0]]], [[0.0], [0.0]], [[1.0]], [0.0])  # type: ignore[arg-type]
+    assert gamma.forward_error(problem, curve, 10) == pytest.approx(2 * (math.e - 1.1**10), rel=1e-10)
+    assert gamma.forward_constant(problem, curve) == pytest.approx(math.e, rel=1e-10)
+
+
+def test_regulariser_is_that_of_the_definition() -> None:
+    """The sum over layers, and ∫ |θ'|² by quadrature."""
+    case = random_case("tanh", "squared", seed=7)
+    theta = random_weights(case, 6, 1)
+    found = gamma.regulariser(case.problem(), layers(theta))
+    assert found == pytest.approx(float(case.regulariser(theta)), rel=1e-12)
+    curve = irregular.random(case.problem().metric, Power(exponent=-0.1), 4)
+    total = sum(case.alpha[k] * float(getattr(curve, k).square().sum()) for k in "Wc")
+    for j, k in enumerate("Kb"):
+        slope = lambda t, j=j: float(curve.derivative(t)[j].square().sum())  # noqa: E731
+        square = quad(slope, 0, 1, points=[1 / 3], limit=200)[0]
+        total += case.alpha[k] * (square + case.tau[k] * float(getattr(curve, k)[0].square().sum()))
+    assert gamma.regulariser(case.problem(), curve) == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("basis", [Legendre(9), Power(), Waves(6), Hats(7)])
+@pytest.mark.parametrize("depth", [1, 3, 64])
+def test_samples_have_no_larger_regulariser(basis: Basis, depth: int) -> None:
+    """Jensen's inequality in every cell."""
+    problem = ring().problem()
+    assert gamma.regulariser_gap(problem, irregular.random(problem.metric, basis, depth), depth) <= 0
+
+
+def test_regulariser_of_a_merely_h1_curve_comes_as_slowly_as_predicted() -> None:
+    """The loss at the singularity and in the last cell, against the difference itself, up to n⁻²."""
+    problem = ring().problem()
+    curve = irregular.random(problem.metric, Power(), 1)
+    for n in (64, 1024):
+        gap, leading = gamma.regulariser_gap(problem, curve, n), gamma.regulariser_leading(problem, curve, n)
+        assert gap == pytest.approx(leading, rel=0.1 / n)
+
+
+def test_points_below_have_the_value_at_zero() -> None:
+    """A random ray from the minimiser ends where E_n = E_n(0), never above; the start must not be above."""
+    problem = REFERENCE.problem()
+    start = discrete.branches(problem, 8, starts=4)[0].control
+    zero = layers({k: torch.zeros(REFERENCE.shapes(8)[k]).double() for k in "KbWc"})
+    C0 = discrete.objective(problem, zero)
+    for seed in range(5):
+        value = discrete.objective(problem, gamma.below(problem, start, seed))
+        assert C0 * (1 - 1e-6) < value <= C0
+    high = layers({k: torch.full(REFERENCE.shapes(8)[k], 9.0).double() for k in "KbWc"})
+    with pytest.raises(ValueError, match=r"must be at most E_n\(0\)"):
+        gamma.below(problem, high, 0)
+
+
+def test_an_integration_that_stops_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a state that was not reached."""
+    stopped = SimpleNamespace(success=False, message="the step is too small", sol=None, y=np.zeros((2, 1)))
+    monkeypatch.setattr(gamma, "solve_ivp", lambda *_, **__: stopped)
+    problem = REFERENCE.problem()
+    with pytest.raises(RuntimeError, match="not integrated to the end: the step is too small"):
+        gamma.objective(problem, problem.metric.draw(3))
