@@ -395,12 +395,10 @@ def measure(case: str) -> dict[str, Any]:
     return {"part": part} | arguments | function(**arguments)
 
 
-def rows_of(table: pd.DataFrame, part: str, **values: Any) -> pd.DataFrame:
-    """The rows of a part, failed ones too, as far as they have the given values."""
-    chosen = table[table["case"].str.startswith(f"{part}: ")]
-    for column, value in values.items():
-        chosen = chosen[chosen[column] == value]
-    return chosen
+def rows_of(table: pd.DataFrame, part: str, *values: Any) -> pd.DataFrame:
+    """The rows of a part with these values on its first axes, by name: a failed row has nothing else."""
+    beginning = f"{part}: " + "".join(f"{value}, " for value in values)
+    return table[table["case"].str.startswith(beginning)]
 
 
 def claim(identifier: str, statement: str, quantity: str, predicted: float, observed: float, **rest: Any) -> Claim:
@@ -450,7 +448,7 @@ def order_claims(table: pd.DataFrame) -> list[Claim]:
 def distance_claims(table: pd.DataFrame) -> list[Claim]:
     """Random orders have no limit in TL²."""
     rows = rows_of(table, "distances")
-    last = rows[rows["depth"] == max(PAIR_DEPTHS)]
+    last = rows_of(rows, "distances", max(PAIR_DEPTHS))
     square = SWING.l2_distance() ** 2
     return [
         claim(
@@ -556,10 +554,10 @@ def _corrections(alpha: float, depth: int) -> float:
 def fading_claims(table: pd.DataFrame) -> list[Claim]:
     """γ < 1: the regulariser fades, and weights that no infimum holds back grow."""
     growth, size, apart, terms = [], [], [], []
-    everything = rows_of(table, "power", problem="saturated")
+    everything = rows_of(table, "power", "saturated")
     n = POWER_DEPTHS[-1]
     for gamma in [g for g in GAMMAS if g < 1]:
-        rows = everything[everything["gamma"] == gamma]
+        rows = rows_of(everything, "power", "saturated", gamma)
         growth.append(-_pair(rows, "slope_norm", "slope_error")[1] * 6 / (1 - gamma))
         size.append(_last(rows, "slope_norm") / _last(rows, "predicted_slope_norm"))
         apart.append(_last(rows, "l2_apart") * 3 / ((1 - gamma) * math.log(2)))
@@ -601,8 +599,8 @@ def fading_claims(table: pd.DataFrame) -> list[Claim]:
 
 def power_claims(table: pd.DataFrame) -> list[Claim]:
     """The reference problem with n^γ."""
-    everything, rows = rows_of(table, "power"), rows_of(table, "power", problem="reference")
-    by_gamma = {gamma: rows[rows["gamma"] == gamma] for gamma in GAMMAS}
+    everything, rows = rows_of(table, "power"), rows_of(table, "power", "reference")
+    by_gamma = {gamma: rows_of(rows, "power", "reference", gamma) for gamma in GAMMAS}
     why, n = doubts(everything, "case"), POWER_DEPTHS[-1]
     fading_orders = [_pair(by_gamma[g], "l2_apart", "apart_error")[1] for g in GAMMAS if g < 1]
     before, last = _pair(by_gamma[1.0], "l2_apart", "apart_error")
@@ -699,8 +697,7 @@ def start_claims(table: pd.DataFrame) -> list[Claim]:
     """τ → 0 and τ = 0."""
     rows, runaway = rows_of(table, "start"), rows_of(table, "runaway start")
     drift = (rows["start"] / rows["predicted_start"] - 1).abs() / rows["tau"]
-    tau = min(TAUS)
-    least = rows[rows["tau"] == tau]
+    tau = TAUS[-1]
     lambert, rest = lambert_start(tau), math.exp(-2 * bias_root(1.0, 0.01 * tau))
     mean = (DEPTH - 1) * (2 * DEPTH - 1) / (6 * DEPTH**2)
     bound = 0.1 / 4 * math.sqrt(1 + mean)
@@ -721,7 +718,7 @@ def start_claims(table: pd.DataFrame) -> list[Claim]:
             "as τ → 0 a saturating activation sends b(0) to infinity like ¼ W(32/(ατ)), W the Lambert function",
             "b(0) at the least τ",
             lambert,
-            _last(least[least["target"] == 1.0], "start"),
+            _last(rows_of(rows, "start", 1.0), "start"),
             tolerance=rest + tau * lambert,
             falsified_by="a start that stays bounded as τ → 0",
             doubts=doubts(rows, "case"),
@@ -731,7 +728,7 @@ def start_claims(table: pd.DataFrame) -> list[Claim]:
             "where the infimum is attained b(0) stays bounded as τ → 0: it tends to artanh y",
             "b(0) at the least τ, for y = ½",
             math.atanh(0.5),
-            _last(least[least["target"] == 0.5], "start"),
+            _last(rows_of(rows, "start", 0.5), "start"),
             tolerance=tau,
             falsified_by="a start that grows although weights attain the infimum",
             doubts=doubts(rows, "case"),
@@ -761,7 +758,7 @@ def start_claims(table: pd.DataFrame) -> list[Claim]:
 def head_claims(table: pd.DataFrame) -> list[Claim]:
     """α → 0 and α = 0 on W."""
     rows, runaway = rows_of(table, "head"), rows_of(table, "runaway head")
-    alone, whole = rows[rows["trainable"] == "W"], rows[rows["trainable"] == "KbWc"]
+    alone, whole = rows_of(rows, "head", "W"), rows_of(rows, "head", "KbWc")
     alpha = HEAD_ALPHAS[-1]
     root = head_root(alpha)
     return [
