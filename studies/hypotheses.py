@@ -56,7 +56,7 @@ RING_SEEDS = [0, 1, 4, 8]  # of random starts on the ring
 QUICK = {
     "ORDER_DEPTHS": [12, 120],
     "PAIR_DEPTHS": [12, 24, 48],
-    "TRAIN_DEPTHS": [12, 24, 48],
+    "TRAIN_DEPTHS": [12, 24, 48, 96],
     "POWER_DEPTHS": [8, 16, 32, 64],
     "STARTS": 3,
     "UNSTABLE_DEPTHS": [8],
