@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,11 +11,12 @@ import torch
 from loading import load
 from problems import REFERENCE
 
-from deeplimit import continuum, control, coordinates, discrete, expansion, pontryagin, sweep
+from deeplimit import continuum, control, coordinates, discrete, expansion, pontryagin, study, sweep
 from deeplimit.control import Weights
 from deeplimit.minimum import Minimum
 from deeplimit.problem import Problem
 
+ROOT = Path(__file__).parent.parent
 IDS = ["T3.11", "T3.12", "T3.13", "T4.1", "T5.11", "T5.12", "T5.13", "T5.14", "T5.15", "T5.16"]
 MINIMISERS = {"T5.11", "T5.12", "T5.13", "T5.14", "T5.16"}
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -41,9 +43,9 @@ def verdicts(solved: tuple[Problem, Minimum], monkeypatch: pytest.MonkeyPatch) -
     expansion._value_constant.cache_clear()
     expansion._corrector.cache_clear()
     monkeypatch.setattr(continuum, "minimise", lambda *_, **__: limit)
-    study = load("second_order", PROBLEMS={"reference": problem}, DATA=["reference"], DEPTHS=[32, 64, 128, 256])
-    rows = [{"data": "reference", "depth": n} | study.measure("reference", n) for n in study.DEPTHS]
-    return {claim.id: claim.holds for claim in study.claims(pd.DataFrame(rows))}
+    module = load("second_order", PROBLEMS={"reference": problem}, DATA=["reference"], DEPTHS=[32, 64, 128, 256])
+    rows = [{"data": "reference", "depth": n} | module.measure("reference", n) for n in module.DEPTHS]
+    return {claim.id: claim.holds for claim in module.claims(pd.DataFrame(rows))}
 
 
 def test_every_claim_holds_for_the_reference_problem(
@@ -113,18 +115,27 @@ def test_a_planted_error_makes_its_claims_false(
 
 def test_a_network_that_did_not_converge_leaves_the_claims_undecided() -> None:
     """A status that is not a converged one is a doubt about every claim."""
-    study = load("second_order")
+    module = load("second_order")
     names = ["value_gap", "constant", "corrected_value", "richardson", "estimated_constant", "boundary_defect"]
-    names += [f"{kind}_{norm}" for kind in ("control", "predicted", "corrected") for norm in study.NORMS]
+    names += [f"{kind}_{norm}" for kind in ("control", "predicted", "corrected") for norm in module.NORMS]
     errors = dict.fromkeys(("corrected_value_error", "richardson_error", "control_error"), 0.0)
     rows = [{"data": "ring", "depth": n, **dict.fromkeys(names, 1 / n), **errors, "status": "stalled"} for n in (8, 16)]
-    assert {claim.holds for claim in study.claims(pd.DataFrame(rows))} == {"undecided"}
+    assert {claim.holds for claim in module.claims(pd.DataFrame(rows))} == {"undecided"}
 
 
 def test_the_order_is_that_of_the_resolved_depths() -> None:
     """n⁻² + 8 n⁻³ is of order 2 when extrapolated; a depth in the solvers' error does not count."""
-    study = load("second_order")
+    module = load("second_order")
     n = [64, 128, 256, 512]
     rows = pd.DataFrame({"depth": n, "gap": [k**-2 + 8 * k**-3.0 for k in n], "error": [0.0, 0.0, 0.0, 1.0]})
-    assert study.order(rows, "gap", "error") == pytest.approx(2, abs=0.01)
-    assert pd.isna(study.order(rows.assign(error=1.0), "gap", "error"))
+    assert module.order(rows, "gap", "error") == pytest.approx(2, abs=0.01)
+    assert pd.isna(module.order(rows.assign(error=1.0), "gap", "error"))
+
+
+def test_committed_claims_are_true_with_the_published_constant() -> None:
+    """All five problems to depth 1024; e₁ of the reference problem is the digest's .0871686260."""
+    table = study.read(ROOT / "results" / "second_order")
+    module = load("second_order")
+    assert table.groupby("data")["depth"].max().to_dict() == dict.fromkeys(module.DATA, 1024)
+    assert {claim.id: claim.holds for claim in module.claims(table)} == dict.fromkeys(IDS, "true")
+    assert table.loc[table["data"] == "reference", "constant"].iloc[0] == pytest.approx(0.0871686260, abs=1e-9)
