@@ -180,7 +180,8 @@ def smoothness(problem: Problem, net: Minimum) -> dict[str, float]:
     - boundary_start, boundary_end: norms of the two of `boundary`;
     - hamiltonian_mean, hamiltonian_spread = max − min: of `hamiltonian`;
     - identity_error: how far the second quotients, and n times the boundary terms, are from `curvature`;
-    - second_error = max_i |n ∂E_n/∂Θ_i| / 2α and third_error, 2n times that: what the solver leaves in the quotients;
+    - second_error = max_i |r_i| and third_error = max_i n |r_{i+1} − r_i|, r_i = n ∂E_n/∂Θ_i / 2α: what the solver
+      leaves in the quotients;
     - invariant: that of `invariant`.
 
     Raises
@@ -206,7 +207,7 @@ def smoothness(problem: Problem, net: Minimum) -> dict[str, float]:
         "hamiltonian_spread": float(H.max() - H.min()),
         "identity_error": _sup(identity),
         "second_error": _sup(left),
-        "third_error": 2 * n * _sup(left),
+        "third_error": n * _sup(torch.diff(left, dim=0)),
         "invariant": invariant(problem, layers),
     }
 

@@ -48,6 +48,7 @@ PROBLEMS = {
 NAMES = ["iris", "breast_cancer", "moons", "three_points", "kink"]
 SEEDS = {"iris": 7, "breast_cancer": 6, "moons": 0, "three_points": 1, "kink": 1}
 DEPTHS = [8, 16, 32, 64, 128, 256, 512, 1024]
+TOL = 1e-11  # of the networks: third quotients have what is left of the gradient times a power of n
 TOLERANCE = 0.05  # of an order, extrapolated to infinite depth
 CONSTANT_TOLERANCE = 0.02  # of a ratio to its predicted constant, extrapolated to infinite depth
 ROUNDING = 1e-14  # of a product of some hundred numbers in double precision
@@ -90,7 +91,7 @@ def solve(name: str) -> tuple[dict[int, Minimum], Minimum | None]:
     """One branch of networks by depth, and for a smooth activation the minimiser of E_∞ that it leads to."""
     print(f"{name}: following one branch", flush=True)
     problem = PROBLEMS[name]
-    nets = dict(zip(DEPTHS, discrete.branch(problem, DEPTHS, seed=SEEDS[name]), strict=True))
+    nets = dict(zip(DEPTHS, discrete.branch(problem, DEPTHS, seed=SEEDS[name], tol=TOL), strict=True))
     deepest = nets[DEPTHS[-1]].control
     return nets, continuum.minimise(problem, start=deepest) if problem.activation.smooth else None
 
