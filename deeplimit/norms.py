@@ -70,7 +70,11 @@ def tl2(a: Layers | Curve, b: Layers | Curve, exact: bool = False) -> float:
     ValueError
         If the exact distance would need more than 4096 atoms.
     """
-    return _assignment(a, b) if exact else _identity_coupling(a, b)
+    if exact:
+        return _assignment(a, b)
+    if isinstance(a, Layers) and isinstance(b, Layers) and a.depth == b.depth:
+        return l2(a, b)
+    return _identity_coupling(a, b)
 
 
 def distance(a: Layers | Curve, b: Layers | Curve, exact: bool = False) -> float:

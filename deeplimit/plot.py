@@ -18,6 +18,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from deeplimit.study import results_path
 
@@ -421,6 +423,45 @@ def orders(table: pd.DataFrame, *, weak: float, save: str | Path | None = None) 
     return _saved(figure, save)
 
 
+def dots(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: Sequence[str],
+    hue: str,
+    level: float,
+    labels: Mapping[str, str] | None = None,
+    save: str | Path | None = None,
+) -> Figure:
+    """Columns of a table against categories, a panel per column, with a dashed line at the predicted level.
+
+    Parameters
+    ----------
+    x, hue
+        Columns whose values get a place on the abscissa, and a colour and marker each; rows without a number are left
+        out.
+    y
+        The columns, of numbers near the level; all panels have the same ordinate.
+    labels
+        Words for columns.
+    """
+    names = dict(labels or {})
+    places, hues = list(table[x].unique()), list(table[hue].unique())
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(1, len(y), 3.6, 2.9, LEGEND_WIDTH, sharey=True)
+        for ax, column in zip(axes[0], y, strict=True):
+            ax.axhline(level, color="0.5", ls="--", lw=1, label=f"predicted: {level:g}")
+            for k, (value, colour) in enumerate(zip(hues, sns.color_palette("colorblind", len(hues)), strict=False)):
+                part = table[table[hue] == value]
+                shift = 0.2 * (k - (len(hues) - 1) / 2)
+                where = [places.index(place) + shift for place in part[x]]
+                ax.plot(where, part[column], ls="", ms=5, color=colour, marker="osD^v"[k % 5], label=str(value))
+            ax.set_xticks(range(len(places)), [str(place) for place in places], rotation=45, ha="right")
+            ax.set_title(names.get(column, column))
+        _one_legend(figure, axes)
+    return _saved(figure, save)
+
+
 def flow(paths: pd.DataFrame, regions: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
     """Two-dimensional data moving through the layers, and the classes that the network decides for, by depth.
 
@@ -481,47 +522,60 @@ def _region_panel(ax: Axes, regions: pd.DataFrame, paths: pd.DataFrame) -> Any:
 def tree(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
     """Values of branches of minima against depth, a panel per group, each ending at its limit, drawn at n = ∞.
 
-    A branch that has merged ends where it joins another one. Rows that are not certified have open markers.
-
     Parameters
     ----------
     table
-        Columns `branch, depth, value, limit_value, merged_into, status, limit_status` and that of `by`.
+        Columns `data, branch, depth, value, limit_value, merged_into, status, limit_status` and that of `by`; a branch
+        has one colour in all panels.
     """
     groups = list(table.groupby(by, sort=False))
     across = min(len(groups), PANELS_ACROSS - 1)
+    palette = sns.color_palette("colorblind")
+    order = [(branch, k) for _, part in table.groupby("data") for k, branch in enumerate(part["branch"].unique())]
+    colours = {branch: palette[k % len(palette)] for branch, k in order}
     with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
         figure, axes = _figure(-(-len(groups) // across), across, 3.4, 2.9)
         for ax in axes.flat[len(groups) :]:
             ax.set_axis_off()
         for ax, (name, group) in zip(axes.flat, groups, strict=False):
-            _tree_panel(ax, group)
+            _tree_panel(ax, group, colours)
             ax.set_title(str(name))
         for row in axes:
-            row[0].set_ylabel("value  Eₙ at its minima,  E∞ at n = ∞")
+            row[0].set_ylabel("value of a minimum")
+        look: Any = {"color": "0.3", "ms": 6}
+        handles = [
+            Line2D([], [], marker="o", lw=1.3, label="a minimum of Eₙ, followed", **look),
+            Line2D([], [], ls="--", lw=0.8, label="no such minimum at the next depth: jump", **look),
+            Line2D([], [], marker="x", ls="", mew=1.8, label="the same network as on another branch", **look),
+            Line2D([], [], marker="D", ls=":", label="its minimum of E∞", **look),
+            Line2D([], [], marker="D", ls="", mfc="white", label="not certified", **look),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(across + 1, 3))
     return _saved(figure, save)
 
 
-def _tree_panel(ax: Axes, group: pd.DataFrame) -> None:
+def _tree_panel(ax: Axes, group: pd.DataFrame, colours: Mapping[str, Any]) -> None:
     depths = np.sort(group["depth"].unique())
     end = float(depths[-1]) * 4
-    branches = list(group.groupby("branch", sort=False))
-    colours = sns.color_palette("colorblind", max(len(branches), 1))
-    for colour, (_, rows) in zip(itertools.cycle(colours), branches, strict=False):
-        rows = rows.sort_values("depth")
-        ax.plot(rows["depth"], rows["value"], color=colour, lw=1.3)
-        sure = rows["status"].str.startswith("converged")
-        for part, fill in ((rows[sure], colour), (rows[~sure], "white")):
-            ax.plot(part["depth"], part["value"], "o", ms=4, color=colour, mfc=fill)
-        last = rows.iloc[-1]
-        if last["merged_into"]:
-            ax.plot(last["depth"], last["value"], "x", ms=9, mew=1.8, color=colour)
-        elif last["depth"] == depths[-1]:
-            fill = colour if str(last["limit_status"]).startswith("converged") else "white"
+    for branch, rows in group.sort_values("depth").groupby("branch", sort=False):
+        colour, points = colours[str(branch)], rows.to_dict("records")
+        for a, b in itertools.pairwise(points):
+            leapt = "another branch" in b["status"]
+            look: Any = {"ls": "--", "lw": 0.8} if leapt else {"ls": "-", "lw": 1.3}
+            ax.plot([a["depth"], b["depth"]], [a["value"], b["value"]], color=colour, **look)
+        for row in points:
+            fill = colour if row["status"].startswith("converged") else "white"
+            joined = bool(row["merged_into"])
+            ax.plot(row["depth"], row["value"], "x" if joined else "o", ms=8 if joined else 4, color=colour, mfc=fill)
+        last = points[-1]
+        if last["depth"] == depths[-1] and not last["merged_into"]:
+            fill = colour if last["limit_status"].startswith("converged") else "white"
             ax.plot([last["depth"], end], [last["value"], last["limit_value"]], ":", color=colour, lw=1.3)
             ax.plot(end, last["limit_value"], "D", ms=5, color=colour, mfc=fill)
-    spread = group["value"].max() / group["value"].min()
-    ax.set_yscale("log" if spread > MOST_LINEAR else "linear")
+    if group["value"].max() > MOST_LINEAR * group["value"].min():
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xscale("log", base=2)
     ax.set_xticks([*depths, end], [*map(str, depths), LIMIT])
     ax.minorticks_off()
