@@ -344,6 +344,19 @@ def ring(points: int = 8, *, onehot: bool = True) -> Data:
     return _named(ring, x, labels, onehot, points=int(points))
 
 
+def scalar() -> Data:
+    """Three points on the line, x = (−1, 0.2, 1) and y = (−0.5, 1, 0.3), for the squared loss.
+
+    With α = 0.05 for K and b, 0.1 for W and c this is a reference problem: min E_∞ = 0.5807379250804945.
+
+    Returns
+    -------
+    Data
+        x (3, 1), y (3, 1).
+    """
+    return Data([[-1.0], [0.2], [1.0]], [[-0.5], [1.0], [0.3]], name="scalar")
+
+
 def _standardise(x: Floats) -> Floats:
     """Columns of mean 0 and variance 1 over the rows; a constant column becomes 0."""
     constant = x.max(axis=0) == x.min(axis=0)

@@ -162,7 +162,7 @@ def _order(
     """The order that the last pairwise orders tend to, of the data set farthest from the prediction."""
     rows = table[table["depth"] <= LIMIT_ATOMS // 4] if column == "tl2_exact" else table
     orders = compare.orders(rows[rows[column].notna()], [column])
-    unresolved = tuple(f"{r.data}: {r.note}" for r in orders.itertuples() if pd.isna(r.extrapolated))
+    unresolved = tuple(orders["data"] + ": " + orders["note"]) if orders["extrapolated"].isna().any() else ()
     return Claim(
         key,
         statement,

@@ -62,7 +62,7 @@ QUICK = {
     "POINT_DEPTHS": [1, 2, 16],
 }
 
-REFERENCE = Data(torch.tensor([[-1.0], [0.2], [1.0]]).double(), torch.tensor([[-0.5], [1.0], [0.3]]).double())
+REFERENCE = data.scalar()
 PROBLEMS = {
     "ring": Problem(data.ring(), loss="softmax", alpha=0.01, reduction="mean"),
     "scalar": Problem(REFERENCE, loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}),

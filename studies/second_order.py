@@ -18,19 +18,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from deeplimit import Data, Problem, compare, continuum, data, discrete, expansion, plot, study
+from deeplimit import Problem, compare, continuum, data, discrete, expansion, plot, study
 from deeplimit.claims import Claim, doubts, farthest
 from deeplimit.control import Curve
 from deeplimit.minimum import Minimum
 
 PROBLEMS = {
     "reference": Problem(
-        Data(
-            torch.tensor([[-1.0], [0.2], [1.0]], dtype=torch.float64),
-            torch.tensor([[-0.5], [1.0], [0.3]], dtype=torch.float64),
-        ),
+        data.scalar(),
         loss="squared",
         alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1},
     ),

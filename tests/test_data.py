@@ -370,6 +370,13 @@ def test_real_sets_need_no_network(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert data.load(name).points == SIZES[name][0]
 
 
+def test_the_scalar_data_are_those_of_the_reference_problem() -> None:
+    """In double precision: 0.2 is not the float32 number."""
+    sample = data.scalar()
+    assert sample.x.tolist() == [[-1.0], [0.2], [1.0]] and sample.y.tolist() == [[-0.5], [1.0], [0.3]]
+    assert sample.x.dtype == torch.float64 and sample.name == "scalar"
+
+
 # All of them
 
 
