@@ -43,7 +43,7 @@ TOL = 1e-8  # of the limit, relative; the gaps are above 1e-4
 KNOWN = {"ring": [0.647253, 0.677509, 0.6930055899, 0.693041, 0.693147], "scalar": [0.586189, 0.700690]}  # n = 16
 ZOOM = {"moons": (1.51, 1.69), "ring": (0.6885, 0.694)}  # values that are too close for the whole tree
 
-QUICK = {"NAMES": ["ring", "scalar"], "DEPTHS": [16, 32, 64], "STARTS": 13, "FOLLOWED": 4, "ZOOM": {}}
+QUICK = {"NAMES": ["ring", "scalar"], "DEPTHS": [16, 32, 64, 128], "STARTS": 13, "FOLLOWED": 4, "ZOOM": {}}
 
 THEOREM = "derived here, after Thorpe & van Gennip 2023"
 OURS = "derived here"
