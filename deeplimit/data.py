@@ -354,7 +354,8 @@ def scalar() -> Data:
     Data
         x (3, 1), y (3, 1).
     """
-    return Data([[-1.0], [0.2], [1.0]], [[-0.5], [1.0], [0.3]], name="scalar")
+    x, y = ([[-1.0], [0.2], [1.0]], [[-0.5], [1.0], [0.3]])
+    return Data(torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64), name="scalar")
 
 
 def _standardise(x: Floats) -> Floats:
