@@ -430,10 +430,11 @@ def dots(
     y: Sequence[str],
     hue: str,
     level: float,
+    within: float,
     labels: Mapping[str, str] | None = None,
     save: str | Path | None = None,
 ) -> Figure:
-    """Columns of a table against categories, a panel per column, with a dashed line at the predicted level.
+    """Columns of a table against categories, a panel per column, with the predicted level ± a tolerance.
 
     Parameters
     ----------
@@ -450,13 +451,15 @@ def dots(
     with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
         figure, axes = _figure(1, len(y), 3.6, 2.9, LEGEND_WIDTH, sharey=True)
         for ax, column in zip(axes[0], y, strict=True):
-            ax.axhline(level, color="0.5", ls="--", lw=1, label=f"predicted: {level:g}")
+            ax.axhspan(level - within, level + within, color="0.93", zorder=0)
+            ax.axhline(level, color="0.5", ls="--", lw=1, label=f"predicted: {level:g} ± {within:g}")
             for k, (value, colour) in enumerate(zip(hues, sns.color_palette("colorblind", len(hues)), strict=False)):
                 part = table[table[hue] == value]
                 shift = 0.2 * (k - (len(hues) - 1) / 2)
                 where = [places.index(place) + shift for place in part[x]]
                 ax.plot(where, part[column], ls="", ms=5, color=colour, marker="osD^v"[k % 5], label=str(value))
             ax.set_xticks(range(len(places)), [str(place) for place in places], rotation=45, ha="right")
+            ax.set_ylim(min(level - 1.2 * within, ax.get_ylim()[0]), max(level + 1.2 * within, ax.get_ylim()[1]))
             ax.set_title(names.get(column, column))
         _one_legend(figure, axes)
     return _saved(figure, save)
