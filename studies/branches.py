@@ -15,23 +15,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from deeplimit import Data, Problem, compare, continuum, data, discrete, expansion, norms, plot, study, symmetry
+from deeplimit import Problem, compare, continuum, data, discrete, expansion, norms, plot, study, symmetry
 from deeplimit.claims import Claim, doubts, farthest
 from deeplimit.control import Curve, Layers
 from deeplimit.minimum import Minimum
 from deeplimit.symmetry import Symmetry
 
-SCALAR = Data(
-    torch.tensor([[-1.0], [0.2], [1.0]], dtype=torch.float64),
-    torch.tensor([[-0.5], [1.0], [0.3]], dtype=torch.float64),
-    "three points on the line",
-)
 PROBLEMS = {
     "moons": Problem(data.moons(), activation="tanh", loss="logistic", alpha=0.01),
     "ring": Problem(data.ring(), activation="tanh", loss="softmax", alpha=0.01, reduction="mean"),
-    "scalar": Problem(SCALAR, loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}),
+    "scalar": Problem(data.scalar(), loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}),
 }
 NAMES = ["moons", "ring", "scalar"]
 FIRST = {"moons": 4, "ring": 16, "scalar": 16}  # depth of the random starts

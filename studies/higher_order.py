@@ -18,17 +18,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deeplimit import Curve, Data, Problem, compare, continuum, data, discrete, plot, pontryagin, study, variants
+from deeplimit import Curve, Problem, compare, continuum, data, discrete, plot, pontryagin, study, variants
 from deeplimit.claims import Claim, doubts, farthest
 from deeplimit.control import Layers
 from deeplimit.minimum import Minimum
 
 PROBLEMS = {
     "scalar": Problem(
-        Data(
-            torch.tensor([[-1.0], [0.2], [1.0]], dtype=torch.float64),
-            torch.tensor([[-0.5], [1.0], [0.3]], dtype=torch.float64),
-        ),
+        data.scalar(),
         activation="tanh",
         loss="squared",
         alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1},

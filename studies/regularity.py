@@ -33,9 +33,7 @@ PROBLEMS = {
     "iris": Problem(data.iris(), activation="tanh", loss="softmax", alpha=0.01),
     "breast_cancer": Problem(data.breast_cancer(features=4), activation="tanh", loss="logistic", alpha=1.0),
     "moons": Problem(data.moons(), activation="tanh", loss="logistic", alpha=0.01),
-    "three_points": Problem(
-        line([-1.0, 0.2, 1.0], [-0.5, 1.0, 0.3]), loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}
-    ),
+    "three_points": Problem(data.scalar(), loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}),
     "kink": Problem(
         line([1.0, -1.0], [1.2, 1.0]),
         activation="relu",

@@ -56,7 +56,8 @@ def test_the_known_values_are_those_of_the_tests(scalar: Study) -> None:
     known = scalar[0].KNOWN
     assert tuple(known["scalar"]) == REFERENCE_BRANCHES
     assert set(RING_BRANCHES) < set(known["ring"]) and len(known["ring"]) == 5
-    assert torch.equal(scalar[0].SCALAR.x, REFERENCE.x) and torch.equal(scalar[0].SCALAR.y, REFERENCE.y)
+    problem = scalar[0].PROBLEMS["scalar"]
+    assert torch.equal(problem.data.x, REFERENCE.x) and torch.equal(problem.data.y, REFERENCE.y)
     problem = scalar[0].PROBLEMS["scalar"]
     assert (problem.alpha, problem.tau, problem.reduction) == (REFERENCE.alpha, REFERENCE.tau, REFERENCE.reduction)
 
