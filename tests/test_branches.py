@@ -58,7 +58,6 @@ def test_the_known_values_are_those_of_the_tests(scalar: Study) -> None:
     assert set(RING_BRANCHES) < set(known["ring"]) and len(known["ring"]) == 5
     problem = scalar[0].PROBLEMS["scalar"]
     assert torch.equal(problem.data.x, REFERENCE.x) and torch.equal(problem.data.y, REFERENCE.y)
-    problem = scalar[0].PROBLEMS["scalar"]
     assert (problem.alpha, problem.tau, problem.reduction) == (REFERENCE.alpha, REFERENCE.tau, REFERENCE.reduction)
 
 
