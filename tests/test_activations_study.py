@@ -9,7 +9,7 @@ import pytest
 import torch
 from loading import load
 
-from deeplimit import activation, discrete
+from deeplimit import activation, discrete, plot
 from deeplimit.coordinates import Coordinates, LayerCoordinates, Metric
 from deeplimit.minimum import Status
 
@@ -95,3 +95,14 @@ def test_a_row_that_did_not_converge_leaves_only_its_own_claims_undecided() -> N
     rows.loc[0, "status"] = str(Status.STALLED)
     expected |= {f"{kind}.1": "undecided" for kind in KINDS}
     assert {claim.id: claim.holds for claim in module.claims(rows)} == expected
+
+
+def test_figure_of_the_orders_has_a_dot_for_every_row_and_the_predicted_level() -> None:
+    """Two panels, in each one set of dots per loss and the line of the prediction; rows without a number have none."""
+    rows = [{"name": n, "loss": k, "a": 1.0, "b": 1.2} for n in ("tanh", "relu") for k in ("squared", "logistic")]
+    table = pd.DataFrame(rows)
+    table.loc[2, "b"] = float("nan")
+    figure = plot.dots(table, x="name", y=["a", "b"], hue="loss", level=1, within=0.05)
+    dots = [[line.get_ydata() for line in ax.get_lines() if line.get_linestyle() == "None"] for ax in figure.axes]
+    assert [[sum(y == y) for y in panel] for panel in dots] == [[2, 2], [1, 2]]
+    assert all([1, 1] in [list(line.get_ydata()) for line in ax.get_lines()] for ax in figure.axes)
