@@ -76,7 +76,9 @@ FORWARD_ERRORS: list[tuple[Any, str, Any, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("where", "name", "wrong", "false"), FORWARD_ERRORS, ids=lambda value: str(value)[:12])
+@pytest.mark.parametrize(
+    ("where", "name", "wrong", "false"), FORWARD_ERRORS, ids=["a transposed state", "another step", "wrong weights"]
+)
 def test_an_error_in_the_states_makes_forward_claims_false(
     monkeypatch: pytest.MonkeyPatch, where: Any, name: str, wrong: Any, false: set[str]
 ) -> None:
