@@ -1,0 +1,60 @@
+"""Errors planted in the code under a study's claims, and rows that failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from loading import STUDIES, load
+
+from deeplimit.coordinates import Metric
+from deeplimit.problem import Problem
+from deeplimit.study import read
+
+RESULTS = STUDIES.parent / "results"
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def verdicts(claims: Any) -> dict[str, str]:
+    """Each claim's, by its id."""
+    return {found.id: found.holds for found in claims}
+
+
+def planted_ids(planted: list[Any]) -> set[str]:
+    """The claims that a list of (group, error, ids) makes false."""
+    return {identifier for plant in planted for identifier in getattr(plant, "values", plant)[2]}
+
+
+def redone(name: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[dict[str, str], list[str]]:
+    """A study's main on its committed table: its verdicts, and the figures it has drawn."""
+    module = load(name)
+    patch.setattr(module.study, "sweep", lambda *_, **__: read(RESULTS / name))
+    module.main(str(folder / name))
+    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    found = {claim["id"]: claim["holds"] for claim in record["claims"]}
+    return found, sorted(path.name for path in folder.glob("*.png"))
+
+
+def with_failure(table: pd.DataFrame, row: int, *axes: str) -> pd.DataFrame:
+    """The table with a row as `study.sweep` leaves it after an error: axes and status alone."""
+    broken = table.copy()
+    broken.loc[row, [c for c in broken if c not in axes and c != "status"]] = np.nan
+    broken.loc[row, "status"] = "failed: ValueError: planted"
+    return broken
+
+
+def wrong_metric(patch: pytest.MonkeyPatch, change: Callable[[Metric], dict[str, Any]]) -> None:
+    """Every problem is minimised with other weights of the regulariser than it has."""
+    right = Problem.metric.fget  # type: ignore[attr-defined]
+
+    def metric(self: Problem) -> Metric:
+        found: Metric = right(self)
+        return replace(found, **change(found))
+
+    patch.setattr(Problem, "metric", property(metric))
