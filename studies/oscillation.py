@@ -49,9 +49,8 @@ LABELS = {
 def energies(layers: Layers) -> dict[str, float]:
     """End states, h Σ k² and n Σ|Δk|²."""
     up, down = discrete.states(PROBLEM, layers)[-1].ravel().tolist()
-    still = counterexample.network(np.zeros(layers.depth))
-    l2 = float(layers.K.square().mean())
-    return {"state_up": up, "state_down": down, "l2_energy": l2, "h1_energy": norms.h1(layers, still) ** 2}
+    h1 = norms.h1(layers, counterexample.network(np.zeros(layers.depth)))
+    return {"state_up": up, "state_down": down, "l2_energy": float(layers.K.square().mean()), "h1_energy": h1**2}
 
 
 def measure_order(order: str, depth: int) -> dict[str, Any]:
@@ -262,18 +261,13 @@ def distances(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index().assign(predicted_l2=SWING.l2_distance())
 
 
-def draw(table: pd.DataFrame, save: str) -> None:
-    """Distances between depths, and the weights that they are between."""
+def main(save: str = "oscillation") -> None:
+    """The table, the claims, the record and the figures of the distances and of the weights."""
+    table = study.sweep(measure, save=save, row=rows())
+    study.record(save, study.constants(globals()), claims=claims(table))
     y, lines = ["l2_apart", "L²", "tl2_apart", "H¹"], ["predicted_l2", "predicted_tl2"]
     plot.curves(distances(table), x="depth", y=y, lines=lines, slopes=[-1], labels=LABELS, save=save)
     plot.orders(weights(), weak=SWING.mean, save=f"{save}_orders")
-
-
-def main(save: str = "oscillation") -> None:
-    """The table, the claims, the record and the figures."""
-    table = study.sweep(measure, save=save, row=rows())
-    study.record(save, study.constants(globals()), claims=claims(table))
-    draw(table, save)
 
 
 if __name__ == "__main__":
