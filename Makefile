@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help study test verify ledger format clean
 
 help:
-	@echo "make study    run studies/depth_limit.py: table, record and figure go to results/"
+	@echo "make study    run studies/depth_limit.py, or that of STUDY=name: table, record and figures go to results/"
 	@echo "              (QUICK=1: a smaller one, into a temporary folder; RESULTS=folder: into that folder)"
 	@echo "make test     lint, types and the tests: what every change must pass"
 	@echo "make verify   every claim: all the studies, into results/ and its ledger claims.csv; then the slow tests"
@@ -25,12 +25,14 @@ help:
 	@echo
 	@echo "The first run sets up .venv; PYTHON=python3.12 chooses another Python for it (3.11 or newer)."
 
+STUDY ?= depth_limit
+
 # A quick study never writes over the committed results.
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 RESULTS ?= $(if $(IS_QUICK),$$(mktemp -d))
 
 study: $(READY)
-	$(BIN)/python studies/depth_limit.py $(if $(IS_QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
+	$(BIN)/python studies/$(STUDY).py $(if $(IS_QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
 
 test: $(READY)
 	$(BIN)/ruff check .
