@@ -21,7 +21,7 @@ checks
 activation | data | loss | threads , control → coordinates | norms → irregular , minimum | spectrum → optimise
 symmetry , problem → sweep → energy → network
 discrete | continuum | pontryagin
-expansion → gamma | counterexample | regularity → compare → trace , variants | ridge
+expansion → gamma | counterexample | regularity → compare → trace , variants | ridge | horizon
 triangle | autodiff → dense → volterra
 meanfield → uncertainty | lipschitz | rough
 """
