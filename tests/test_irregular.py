@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from problems import REFERENCE
-from scipy.integrate import quad
+from scipy.integrate import quad, solve_ivp
 
 from deeplimit import Layers, Problem, irregular
 from deeplimit.control import Basis, Legendre
@@ -71,6 +71,17 @@ def test_mean_is_that_of_the_samples(base: int, depth: int) -> None:
     form = Weierstrass([0.5], base, 8, 1.0)
     samples = form.curve().sample(depth).K[:, 0, 0].numpy()
     assert form.mean(depth)[0] == pytest.approx(samples.mean(), abs=1e-12)
+
+
+def test_tanh_states_are_those_of_an_adaptive_integrator() -> None:
+    """Few terms, SciPy's eighth order; the trapezoidal rule is left with its h²."""
+    form = Weierstrass([0.3, 0.7], 2, 4, 0.2)
+    path = solve_ivp(
+        lambda t, X: np.tanh(form.at(np.array([t]))[0] * X), (0, 1), np.ones(2), method="DOP853", rtol=1e-12, atol=1e-12
+    )
+    assert form.tanh_states(4, 4096)[-1] == pytest.approx(path.y[:, -1], abs=1e-7)
+    with pytest.raises(ValueError, match="multiple of the depth"):
+        form.tanh_states(3, 4096)
 
 
 def test_random_controls_have_the_asked_decay_and_keep_fixed_blocks() -> None:
