@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 
 RELATIONS = ("=", "≤", "≥")
-CERTIFIED = ("converged",)  # beginnings of a status on which value and control can rest
-VALUES_ONLY = ("converged", "stationary")  # of one on which a value can rest
+CERTIFIED = ("converged:", "converged to")  # beginnings of a status on which value and control can rest
+WITH_JUMPS = ("converged",)  # also where a branch was left; for orders that are cut there
+VALUES_ONLY = (*CERTIFIED, "stationary")  # of one on which a value can rest
 STATUSES = ("status", "limit_status")
 COLUMNS = ("id", "statement", "source", "quantity", "predicted", "observed", "tolerance", "holds", "study")
 REMARKS = ("relation", "falsified_by", "reason")
+NUMBERS = ("predicted", "observed", "tolerance")
 SHOWN = {"id": "id", "statement": "claim", "predicted": "predicted", "observed": "observed", "holds": "holds"}
 
 
@@ -42,15 +44,14 @@ class Claim:
     falsified_by
         What one would see if it were wrong.
     doubts
-        Why it cannot be decided; any doubt makes it undecided.
+        Why it cannot be decided; any doubt makes it undecided, and so does a number that is not finite.
     relation
         "=", "≤" or "≥".
 
     Raises
     ------
-    ValueError
-        For an unknown relation, a negative tolerance, a prediction or a tolerance that is not finite, and a missing
-        `falsified_by`.
+    ValueError, TypeError
+        For an unknown relation, a negative tolerance, a missing `id` or `falsified_by`, and doubts that are one string.
     """
 
     id: str
@@ -65,19 +66,22 @@ class Claim:
     relation: str = "="
 
     def __post_init__(self) -> None:
+        if not self.id or not self.falsified_by:
+            raise ValueError(f"claim {self.id or self.statement!r} must have an id and say what would falsify it")
         if self.relation not in RELATIONS:
             raise ValueError(f"claim {self.id}: relation must be one of {', '.join(RELATIONS)}, got {self.relation!r}")
-        if not (math.isfinite(self.predicted) and math.isfinite(self.tolerance) and self.tolerance >= 0):
-            got = f"{self.predicted} and {self.tolerance}"
-            raise ValueError(f"claim {self.id}: prediction and tolerance (not negative) must be finite, got {got}")
-        if not self.falsified_by:
-            raise ValueError(f"claim {self.id} must say what would falsify it")
+        if self.tolerance < 0:
+            raise ValueError(f"claim {self.id}: tolerance must not be negative, got {self.tolerance}")
+        if isinstance(self.doubts, str):
+            raise TypeError(f"claim {self.id}: doubts must be a list of sentences, got {self.doubts!r}")
+        for number in NUMBERS:
+            object.__setattr__(self, number, float(getattr(self, number)))
         object.__setattr__(self, "doubts", tuple(self.doubts))
 
     @property
     def holds(self) -> str:
         """The verdict: "true", "false" or "undecided"."""
-        if self.doubts or math.isnan(self.observed):
+        if self.reason:
             return "undecided"
         excess = self.observed - self.predicted
         size = {"=": abs(excess), "≤": excess, "≥": -excess}[self.relation]
@@ -86,7 +90,8 @@ class Claim:
     @property
     def reason(self) -> str:
         """Why it is undecided; empty otherwise."""
-        return "; ".join(self.doubts) or ("nothing was observed" if math.isnan(self.observed) else "")
+        missing = [f"{name} is {getattr(self, name)}" for name in NUMBERS if not math.isfinite(getattr(self, name))]
+        return "; ".join([*self.doubts, *missing])
 
     def __str__(self) -> str:
         predicted = f"{self.relation} {self.predicted:.6g} ± {self.tolerance:.2g}"
@@ -100,6 +105,17 @@ def farthest(values: Iterable[float], predicted: float) -> float:
     if not numbers.size or np.isnan(numbers).any():
         return math.nan
     return float(numbers[np.argmax(np.abs(numbers - predicted))])
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest value, NaN if there is none or one is NaN: a row that failed is not passed over."""
+    numbers = np.asarray(list(values), dtype=float)
+    return float(np.max(numbers)) if numbers.size else math.nan
+
+
+def least(values: Iterable[float]) -> float:
+    """The least value, NaN if there is none or one is NaN."""
+    return -largest(-value for value in values)
 
 
 def doubts(table: pd.DataFrame, *axes: str, trusted: Sequence[str] = CERTIFIED) -> tuple[str, ...]:
@@ -116,6 +132,8 @@ def doubts(table: pd.DataFrame, *axes: str, trusted: Sequence[str] = CERTIFIED) 
     """
     if not len(table):
         return ("the table has no row",)
+    if "status" not in table:
+        return ("the table has no status",)
     found: dict[str, str] = {}
     for column in [c for c in STATUSES if c in table]:
         for _, row in table[~table[column].astype(str).str.startswith(tuple(trusted))].iterrows():

@@ -42,7 +42,7 @@ def write(
     name: str,
     id: str,
     observed: float = 1.0,
-    status: str = "converged",
+    status: str = "converged: yes",
     before: str = "",
     after: str = "",
 ) -> None:
