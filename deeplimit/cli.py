@@ -47,11 +47,19 @@ def verify(
     """
     folder = results or (Path(tempfile.mkdtemp()) if quick else _home(str(RESULTS)))
     try:
+        known = verification.studies(studies or _home("studies"))
         files = verification.studies(studies or _home("studies"), only or [])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{len(files)} studies, {jobs} at a time, into {folder}", flush=True)
-    table = verification.run(files, folder, quick=quick, jobs=jobs, report=lambda line: print(line, flush=True))
+    table = verification.run(
+        files,
+        folder,
+        quick=quick,
+        jobs=jobs,
+        report=lambda line: print(line, flush=True),
+        known=[path.stem for path in known],
+    )
     print(*verification.lines(table), f"the ledger is in {folder / verification.LEDGER}.csv", sep="\n")
     sys.exit(verification.exit_code(table))
 

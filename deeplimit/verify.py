@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import json
 import math
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -53,7 +54,7 @@ def _makes_claims(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """One study as it ran: its start in seconds since 1970, how long it took, its exit status, the last line it wrote."""
+    """One study as it ran: its start in seconds since 1970, its duration, its exit status, the last line it wrote."""
 
     study: str
     started: float
@@ -69,6 +70,7 @@ def run(
     quick: bool = False,
     jobs: int = 1,
     report: Callable[[str], None] = print,
+    known: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Run studies, and write and return the ledger of all claims whose records lie in the folder of results.
 
@@ -82,6 +84,8 @@ def run(
         How many run at a time, each with one compute thread.
     report
         Called with a line for each study that has ended.
+    known
+        As the `studies` of `gather`.
     """
     results.mkdir(parents=True, exist_ok=True)
     runs = []
@@ -91,7 +95,7 @@ def run(
             runs.append(done)
             how = "done" if done.code == 0 else f"FAILED, see {results / done.study}.log"
             report(f"{done.study}: {how}, {done.seconds:.0f} s")
-    table = gather(results, runs)
+    table = gather(results, runs, known)
     write_atomically(
         results_path(results / LEDGER, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
     )
@@ -101,39 +105,63 @@ def run(
 def _run(path: Path, results: Path, quick: bool) -> Run:
     log = results / f"{path.stem}.log"
     command = [sys.executable, str(path), "--results", str(results), *(["--quick"] if quick else [])]
+    # the studies of a work tree are run with the package of that tree
+    paths = [str(path.resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     started, clock = time.time(), time.perf_counter()
     with log.open("w", encoding="utf-8") as output:
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if code == 0:
+    if done.returncode == 0:
         log.unlink()
-    return Run(path.stem, started, time.perf_counter() - clock, code, lines[-1] if lines else "")
+    return Run(path.stem, started, time.perf_counter() - clock, done.returncode, lines[-1] if lines else "")
 
 
-def gather(results: Path, runs: Iterable[Run] = ()) -> pd.DataFrame:
-    """The ledger: the claims of all records in a folder, and an undecided row for each run that left none.
+def gather(results: Path, runs: Iterable[Run] = (), studies: Iterable[str] | None = None) -> pd.DataFrame:
+    """The ledger: the claims of the records in a folder, and an undecided row for each run that left none.
 
     A record older than the run of its study is passed over: a study that fails does not keep the claims of another run.
+    What cannot be read, and what claims an id that is taken, becomes an undecided row as well.
+
+    Parameters
+    ----------
+    studies
+        Names of the studies there are; records of others are passed over. By default all records count.
     """
-    records = {path.stem: path for path in sorted(results.glob("*.json"))}
-    for done in runs:
-        if done.study in records and records[done.study].stat().st_mtime < done.started - CLOCK_TICK:
-            del records[done.study]
-    found = {study: _recorded(path) for study, path in records.items()}
+    names = None if studies is None else set(studies)
+    started = {done.study: done.started for done in runs}
+    found: dict[str, list[Claim]] = {}
+    taken: set[str] = set()
+    for path in sorted(results.glob("*.json")):
+        stale = path.stat().st_mtime < started.get(path.stem, 0) - CLOCK_TICK
+        if not stale and (names is None or path.stem in names):
+            found[path.stem] = [_unique(claim, path.stem, taken) for claim in _recorded(path)]
     for done in runs:
         if done.code or not found.get(done.study):
-            found[done.study] = [*found.get(done.study, []), _unfinished(done)]
+            why = f"it ended with status {done.code}: {done.last_line}" if done.code else "it recorded no claim"
+            found[done.study] = [*found.get(done.study, []), _missing(done.study, why)]
     return claims.ledger(found)
 
 
 def _recorded(path: Path) -> list[Claim]:
-    return claims.from_records(json.loads(path.read_text(encoding="utf-8")).get("claims", []))
+    try:
+        return claims.from_records(json.loads(path.read_text(encoding="utf-8")).get("claims", []))
+    except (ValueError, TypeError, AttributeError) as error:
+        return [_missing(path.stem, f"{path.name} is not the record of a study: {error}")]
 
 
-def _unfinished(done: Run) -> Claim:
-    why = f"it ended with status {done.code}: {done.last_line}" if done.code else "it recorded no claim"
+def _unique(claim: Claim, study: str, taken: set[str]) -> Claim:
+    """The claim, or an undecided one under another id where its own is taken."""
+    repeated = claim.id in taken
+    if repeated:
+        claim = replace(claim, id=f"{claim.id} {study}", doubts=(*claim.doubts, f"another claim has the id {claim.id}"))
+    taken.add(claim.id)
+    return claim
+
+
+def _missing(study: str, why: str) -> Claim:
     return Claim(
-        done.study,
+        study,
         "the study runs to its end and records its claims",
         "derived here",
         "exit status",
@@ -146,9 +174,9 @@ def _unfinished(done: Run) -> Claim:
 
 
 def exit_code(table: pd.DataFrame) -> int:
-    """0 if all claims hold, 1 if one is false, 3 if none is false but one is undecided."""
+    """0 if all claims hold, 1 if one is false, 3 if none is false but one is undecided, or if there is none at all."""
     verdicts = set(table["holds"])
-    return FALSE if "false" in verdicts else UNDECIDED if "undecided" in verdicts else TRUE
+    return FALSE if "false" in verdicts else TRUE if verdicts == {"true"} else UNDECIDED
 
 
 def lines(table: pd.DataFrame) -> list[str]:

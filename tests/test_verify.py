@@ -114,6 +114,32 @@ def test_a_study_that_breaks_down_is_an_undecided_row_and_keeps_its_log(tmp_path
     assert "one: FAILED" in output and (tmp_path / "out" / "one.log").exists()
 
 
+def test_an_id_that_is_taken_twice_and_a_record_that_cannot_be_read_are_undecided(tmp_path: Path) -> None:
+    """Neither takes the other claims with it; a record of a study that is gone is passed over."""
+    write(tmp_path / "studies", "one", "T1.1")
+    write(tmp_path / "studies", "two", "T1.1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "gone.json").write_text('{"claims": [{"id": "T9.9"}]}')
+    code, _, table = command(tmp_path)
+    assert code == 3
+    assert dict(zip(table["id"], table["holds"], strict=True)) == {"T1.1": "true", "T1.1 two": "undecided"}
+    for broken in ("", "[]", '{"claims": [{"id": "T9.9"}]}', '{"claims": "none"}'):
+        (tmp_path / "out" / "two.json").write_text(broken)
+        table = verify.gather(tmp_path / "out", studies=["one", "two"])
+        assert table["id"].tolist() == ["T1.1", "two"] and table["holds"].tolist() == ["true", "undecided"]
+        assert "two.json is not the record of a study" in table["reason"].iloc[1]
+    assert verify.exit_code(verify.gather(tmp_path)) == 3
+
+
+def test_the_studies_of_a_tree_run_with_the_package_of_that_tree(tmp_path: Path) -> None:
+    """Not with the one that is installed."""
+    (tmp_path / "deeplimit").mkdir()
+    (tmp_path / "deeplimit" / "__init__.py").write_text("raise RuntimeError('the package of this tree')")
+    write(tmp_path / "studies", "one", "T1.1")
+    code, _, table = command(tmp_path)
+    assert code == 3 and "the package of this tree" in table["reason"].item()
+
+
 def test_quick_sizes_are_used_and_one_study_can_be_run_alone(tmp_path: Path) -> None:
     """QUICK makes the observation true; the ledger keeps the claims of the studies that did not run."""
     write(tmp_path / "studies", "one", "T1.1", observed=1.2)
