@@ -138,7 +138,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "T6.3",
             "the exact TL² distance is at most the identity coupling of the same atoms, in every row",
             "definition of TL²",
-            "largest quotient of distance and bound",
+            "largest quotient of distance and bound; 1 where the identity is optimal",
             predicted=1,
             observed=largest(quotients),
             tolerance=1e-12,
