@@ -18,7 +18,9 @@ HOME = Path(__file__).resolve().parent.parent  # of a work tree, where studies/ 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Do optimal deep networks converge, and how fast?")
 
 Studies = Annotated[Path | None, typer.Option(help="folder of the studies")]
-Results = Annotated[Path | None, typer.Option(help="folder of tables, records, figures and the ledger")]
+Results = Annotated[
+    Path | None, typer.Option(help="folder of tables, records, figures and the ledger; results beside the studies")
+]
 
 
 @app.callback()
@@ -45,11 +47,13 @@ def verify(
     did not converge or a study failed, 2 for a wrong command line. Without --quick tables, figures and claims.csv in
     results/ are replaced.
     """
-    folder = results or (Path(tempfile.mkdtemp()) if quick else _home(str(RESULTS)))
+    home = studies or _home("studies")
+    folder = results or (Path(tempfile.mkdtemp()) if quick else home.parent / RESULTS)
     try:
-        known = verification.studies(studies or _home("studies"))
-        files = verification.studies(studies or _home("studies"), only or [])
-    except ValueError as error:
+        known = verification.studies(home)
+        files = verification.studies(home, only or [])
+        folder.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{len(files)} studies, {jobs} at a time, into {folder}", flush=True)
     table = verification.run(
@@ -60,6 +64,9 @@ def verify(
         report=lambda line: print(line, flush=True),
         known=[path.stem for path in known],
     )
+    earlier = sorted(set(table["study"]) - {path.stem for path in files})
+    if earlier:
+        print(f"claims of earlier runs: those of {', '.join(earlier)}")
     print(*verification.lines(table), f"the ledger is in {folder / verification.LEDGER}.csv", sep="\n")
     sys.exit(verification.exit_code(table))
 

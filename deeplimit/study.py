@@ -238,8 +238,9 @@ def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[
     options = parser.parse_args(arguments)
     folder = options.results or (Path(tempfile.mkdtemp()) if options.quick else file.parent.parent / RESULTS)
     if options.quick:
-        namespace.update(namespace["QUICK"])
-        print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in namespace["QUICK"].items()))
+        smaller = namespace.get("QUICK", {})
+        namespace.update(smaller)
+        print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         main(str(folder / file.stem))

@@ -38,17 +38,22 @@ def studies(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     ValueError
         If the folder has none, or not those of `only`.
     """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
     found = {path.stem: path for path in sorted(folder.glob("*.py")) if _makes_claims(path)}
     unknown = [name for name in only if name not in found]
     if unknown:
         raise ValueError(f"no study {unknown[0]!r} with claims in {folder}; there are {', '.join(found) or 'none'}")
     if not found:
         raise ValueError(f"no study with claims in {folder}; name the folder of the studies")
-    return [found[name] for name in only] if only else list(found.values())
+    return [found[name] for name in dict.fromkeys(only)] if only else list(found.values())
 
 
 def _makes_claims(path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError:
+        return True  # it will fail when it runs, and its row says so
     return any(isinstance(node, ast.FunctionDef) and node.name == "claims" for node in tree.body)
 
 
@@ -182,9 +187,12 @@ def exit_code(table: pd.DataFrame) -> int:
 def lines(table: pd.DataFrame) -> list[str]:
     """The ledger to print: a line for each claim, below it why it is undecided or what its failure means; a sum."""
     text = []
+    width = max((len(identifier) for identifier in table["id"]), default=0) + 2
     for _, row in table.iterrows():
-        predicted = f"{row['relation']} {row['predicted']:.6g} ± {row['tolerance']:.2g}"
-        text.append(f"{row['id']:<8}{row['holds']:<11}{row['observed']:<14.7g}{predicted:<24}{row['statement']}")
+        tolerance = f" ± {row['tolerance']:.2g}" if row["tolerance"] else ""
+        predicted = f"{row['relation']} {row['predicted']:.6g}{tolerance}"
+        numbers = f"{row['observed']:<14.7g}{predicted:<24}"
+        text.append(f"{row['id']:<{width}}{row['holds']:<11}{numbers}{row['statement']}; {row['quantity']}")
         if row["holds"] == "undecided":
             text.append(f"{'':8}{row['study']}: {row['reason']}")
         if row["holds"] == "false":

@@ -96,6 +96,7 @@ def test_doubts_name_the_rows_whose_solver_did_not_converge() -> None:
     assert doubts(table[["depth"]]) == ("the table has no status",)
     failed = pd.DataFrame({"status": ["failed: ValueError: no"]})
     assert doubts(failed) == ("failed: ValueError: no",)
+    assert doubts(failed.assign(limit_status=math.nan)) == ("failed: ValueError: no",)
 
 
 def test_the_ledger_has_the_columns_that_programs_read_and_sorts_ids_as_people_do() -> None:
@@ -134,4 +135,4 @@ def test_numbers_of_any_kind_are_kept_as_floats() -> None:
 def test_markdown_shows_prediction_and_tolerance_and_escapes_bars() -> None:
     """One line a claim, below a heading."""
     text = claims.markdown(claims.ledger({"s": [replace(ORDER, statement="|x| = 1")]}))
-    assert text.splitlines()[2] == r"| T3.1 | \|x\| = 1 | = 1 ± 0.02 | 1.01 | true |"
+    assert text.splitlines()[2] == r"| T3.1 | \|x\| = 1 (order) | = 1 ± 0.02 | 1.01 | 0.5 | true | s |"

@@ -145,8 +145,9 @@ def test_quick_sizes_are_used_and_one_study_can_be_run_alone(tmp_path: Path) -> 
     write(tmp_path / "studies", "one", "T1.1", observed=1.2)
     write(tmp_path / "studies", "two", "T1.2", observed=1.2)
     assert command(tmp_path)[0] == 1
-    code, _, table = command(tmp_path, "--quick", "one")
+    code, output, table = command(tmp_path, "--quick", "one")
     assert code == 1 and table["holds"].tolist() == ["true", "false"]
+    assert "claims of earlier runs: those of two" in output
 
 
 def test_wrong_command_lines_are_told_in_one_sentence(tmp_path: Path) -> None:
@@ -156,6 +157,21 @@ def test_wrong_command_lines_are_told_in_one_sentence(tmp_path: Path) -> None:
     assert code == 2 and "three" in output
     with pytest.raises(ValueError, match="no study with claims"):
         verify.studies(tmp_path)
+    with pytest.raises(ValueError, match="there is no folder"):
+        verify.studies(tmp_path / "nowhere")
+    (tmp_path / "out").write_text("a file")
+    assert command(tmp_path)[0] == 2
+
+
+def test_other_studies_leave_the_results_of_the_package_alone(tmp_path: Path) -> None:
+    """Without --results theirs lie beside them; a study named twice runs once, one that is no Python is a row."""
+    write(tmp_path / "studies", "one", "T1.1")
+    (tmp_path / "studies" / "two.py").write_text("this is no Python")
+    done = CliRunner().invoke(app, ["verify", "--studies", str(tmp_path / "studies"), "one", "one", "two"])
+    assert done.exit_code == 3, done.output
+    table = verify.read(tmp_path / "results")
+    assert table["id"].tolist() == ["T1.1", "two"]
+    assert "SyntaxError" in table["reason"].iloc[1]
 
 
 def test_the_ledger_is_put_between_the_marks_of_a_page(tmp_path: Path) -> None:
