@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deeplimit import verify
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", README, flags=re.DOTALL)
@@ -36,3 +38,12 @@ def test_every_file_that_readme_links_to_exists() -> None:
 def test_readme_names_every_study() -> None:
     """The table is the way in."""
     assert [path.name for path in (ROOT / "studies").glob("*.py") if path.name not in README] == []
+
+
+def test_the_study_that_readme_shows_runs_and_makes_its_claim(tmp_path: Path) -> None:
+    """As a file of its own, through `deeplimit verify`."""
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "def claims(" in block]
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.py").write_text(code, encoding="utf-8")
+    table = verify.run(verify.studies(tmp_path / "studies"), tmp_path / "results", report=lambda line: None)
+    assert table[["id", "holds"]].to_numpy().tolist() == [["X1.1", "true"]]
