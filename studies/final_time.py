@@ -6,7 +6,7 @@ parameters tend to the interpolant of least norm. Derived here, for σ(cz) = c �
 turns ∫₀ᵀ|θ|² into (1/T) ∫₀¹|u|²:
 
 - T ↔ 1/α: the minimum on [0, T] is the minimum on [0, 1] with α/T;
-- E at any interpolant bounds the error, by C/T;
+- E at any interpolant bounds the minimum, and so the error;
 - the squared loss does better than the bound. With R*(z) the least norm that reaches the output z, the error is
   (α/2T)² |∇R*(y)|² to leading order: slope −2;
 - for one point, x = 1, y = 2, and weights k X, R*(y) = log² y, and one equation for one number gives the error exactly.
@@ -14,6 +14,7 @@ turns ∫₀ᵀ|θ|² into (1/T) ∫₀¹|u|²:
 The same with the H¹ penalty of the theorem is the study `final_time_h1`.
 """
 
+import math
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 from scipy.interpolate import krogh_interpolate
 
 from deeplimit import Data, Problem, horizon, plot, ridge, study, variants
-from deeplimit.claims import VALUES_ONLY, Claim, doubts, farthest
+from deeplimit.claims import VALUES_ONLY, Claim, doubts, farthest, largest
 
 POINT, PLANE = "one point, K", "three points, K and b"
 X = {POINT: [[1.0]], PLANE: [[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.8]]}
@@ -37,6 +38,7 @@ TOL = 1e-11  # of the gradient
 
 QUICK = {"TIMES": [1, 4, 16], "DEPTHS": [8, 16]}
 EXACT = 1e-6  # relative; small errors are squares of differences that a gradient of 1e-11 leaves uncertain to 1e-7
+SECOND = 4.0  # an error of order T⁻² may have second relative corrections of this many (α/T)²
 LINE = ["setting", "time", "depth", "data_loss", "predicted", "bound", "status"]
 LABELS = {
     "time": "final time T",
@@ -104,29 +106,46 @@ def deepest(table: pd.DataFrame, setting: str, column: str) -> pd.Series:
     return table[(table["setting"] == setting) & (table["depth"] == DEPTHS[-1])].set_index("time")[column]
 
 
-def slope(errors: pd.Series) -> tuple[float, float]:
-    """The exponent of T between the last two times with its 1/T term removed, and that term."""
+def slope(errors: pd.Series) -> float:
+    """The exponent of T between the last two times, T multiplied by one r each time, with its 1/T term removed."""
     pairwise = np.diff(np.log(errors)) / np.diff(np.log(errors.index.to_numpy(dtype=float)))
-    term = float(pairwise[-1] - pairwise[-2]) / (TIMES[-1] / TIMES[-2] - 1)
-    return float(pairwise[-1]) + term, abs(term)
+    return float(pairwise[-1] + (pairwise[-1] - pairwise[-2]) / (TIMES[-1] / TIMES[-2] - 1))
+
+
+def slope_error() -> float:
+    """What a relative term b/T² of the errors leaves of it, b r (r² − 1) / (T² log r), for b = SECOND α²."""
+    r = TIMES[-1] / TIMES[-2]
+    return SECOND * (ALPHA / TIMES[-1]) ** 2 * r * (r**2 - 1) / math.log(r)
+
+
+def depth_error() -> float:
+    """What the polynomial through all depths misses at 1/n = 0: sup |f⁽ᴺ⁾| / N! times the product of the 1/n.
+
+    f is E_n / E_∞, to leading order in α/T the mean of 2^{(2 + s + s')/n} over s and s' in [0, 1].
+    """
+    return (4 * math.log(2)) ** len(DEPTHS) * 2 ** (4 / DEPTHS[0]) / math.factorial(len(DEPTHS)) / math.prod(DEPTHS)
+
+
+def control_term(exact: pd.DataFrame) -> pd.Series:
+    """(T max|T K_i − A_n| / predicted − 1) T/α: the relative correction of order α/T, by rows."""
+    A = exact["depth"].map(least_norm)
+    predicted = [ALPHA * a / horizon.reached("K", a, n)[1] ** 2 for a, n in zip(A, exact["depth"], strict=True)]
+    return (exact["weights_gap"] * exact["time"] / predicted - 1) * exact["time"] / ALPHA
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Bound, slopes, constants, control and scaling identity."""
     reason = doubts(table, "setting", "time", "depth", trusted=VALUES_ONLY)
     exact, limit = table[table["setting"] == POINT], at_infinite_depth(table)
-    coarser = at_infinite_depth(table[table["depth"] > DEPTHS[0]])
-    last, depth = TIMES[-1], DEPTHS[-1]
-    weights = deepest(table, POINT, "weights_gap") * np.array(TIMES)
-    A = least_norm(depth)
+    depth = DEPTHS[-1]
     return [
         Claim(
             "E1.1",
-            "The minimum, and so the training error, is at most E at an interpolant, C/T",
-            "derived here; the order is that of Esteve, Geshkovski, Pighin & Zuazua 2020",
-            "largest min E_n / bound over all settings, T and n",
+            "The minimum, and so the training error, is at most E at a network with equal layers that interpolates",
+            "derived here, after Esteve, Geshkovski, Pighin & Zuazua 2020",
+            "largest min E_n / E(interpolant) over all settings, T and n",
             1.0,
-            float((table["value"] / table["bound"]).max()),
+            largest(table["value"] / table["bound"]),
             0.0,
             "a quotient above 1: the network found is not the minimiser, or the regulariser is not that of [0, T]",
             reason,
@@ -136,9 +155,10 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "E1.2",
             "With squared loss and L² the error of an interpolating network falls as T⁻²",
             "derived here",
-            f"exponent of T, {POINT}, extrapolated in n and 1/T",
+            f"exponent of T, {POINT}, n = {depth}, extrapolated in 1/T",
             -2.0,
-            *slope(limit),
+            slope(deepest(table, POINT, "data_loss")),
+            slope_error(),
             "another exponent, −1 if the bound were attained",
             reason,
         ),
@@ -148,7 +168,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "derived here",
             f"exponent of T, {PLANE}, n = {depth}, extrapolated in 1/T",
             -2.0,
-            *slope(deepest(table, PLANE, "data_loss")),
+            slope(deepest(table, PLANE, "data_loss")),
+            slope_error(),
             "another exponent, −1 if the bound were attained",
             reason,
         ),
@@ -170,7 +191,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "extrapolated in n / predicted at n = ∞, farthest from 1 over all T",
             1.0,
             farthest((limit[T] / horizon.training_error("K", ALPHA / T) for T in TIMES), 1.0),
-            float((coarser / limit - 1).abs().max()),  # how far the coarsest depth moves it
+            depth_error(),
             "another constant: layers that do not tend to the flow of the limit",
             reason,
         ),
@@ -178,10 +199,10 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "E1.6",
             "Its layers tend to those of the interpolant of least norm at order 1 in T",
             "derived here; convergence is that of Esteve, Geshkovski, Pighin & Zuazua 2020",
-            f"T max|T K_i − A_n| at T = {last}, n = {depth}, A_n = n (2^(1/n) − 1)",
-            ALPHA * A / horizon.reached("K", A, depth)[1] ** 2,  # (g − 2) g' = −α A/T
-            float(weights.iloc[-1]),
-            float(abs(weights.iloc[-1] - weights.iloc[-2])),
+            "(T max|T K_i − A_n| / (α A_n/g'²) − 1) T/α, farthest from 0 over n, T; A_n = n (2^(1/n) − 1), g' there",
+            0.0,
+            farthest(control_term(exact), 0.0),  # (g − 2) g' = −α A/T, so A = A_n − (α/T) A_n/g'² + …
+            0.5,  # the next term is 3 g'' A_n / (2 g'³) − 1/g'², two numbers between 0 and ½
             "another constant, or layers that differ from one another",
             reason,
         ),
@@ -189,9 +210,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "E1.11",
             "T stands for 1/α: a homogeneous network on [0, T] has the minimum of one on [0, 1] with α/T",
             "derived here",
-            "largest relative difference of the two minima, found independently",
+            "largest relative difference of the minima of the problem posed in these two ways",
             0.0,
-            float((table["scaled_value"] / table["value"] - 1).abs().max()),
+            largest((table["scaled_value"] / table["value"] - 1).abs()),
             1e-10,
             "a difference: a factor T of σ or α is wrong",
             reason,

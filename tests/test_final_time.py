@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from loading import load
+from planting import RESULTS
 
 from deeplimit import ridge, variants
 from deeplimit.claims import Claim
+from deeplimit.study import read
 
 TIMES, DEPTHS = [1, 4, 16], [4, 8]
 POINT, PLANE = "one point, K", "three points, K and b"
@@ -45,6 +47,12 @@ def claim(module: ModuleType, table: pd.DataFrame, name: str) -> Claim:
     return found
 
 
+def row(table: pd.DataFrame, place: tuple[str, int, int]) -> pd.Series:
+    """Which row is the one of a setting, time and depth."""
+    setting, time, depth = place
+    return (table["setting"] == setting) & (table["time"] == time) & (table["depth"] == depth)
+
+
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
     """At the sizes of the tests, so that the planted errors below are seen to make the difference."""
     assert {c.id: c.holds for c in study.claims(table)} == {f"E1.{k}": "true" for k in (1, 2, 3, 4, 5, 6, 11)}
@@ -54,6 +62,50 @@ def test_an_unsolved_row_leaves_claims_undecided(study: ModuleType, table: pd.Da
     """A solver that failed is no evidence."""
     broken = table.assign(status=table["status"].where(table["time"] != 4, "not converged: planted"))
     assert {c.holds for c in study.claims(broken)} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "place", "factor"),
+    [
+        ("E1.2", "data_loss", (POINT, 1, DEPTHS[-1]), 30),
+        ("E1.3", "data_loss", (PLANE, 4, DEPTHS[-1]), 2),
+        ("E1.4", "data_loss", (POINT, 1, DEPTHS[0]), 1.5),
+        ("E1.5", "data_loss", (POINT, 4, DEPTHS[0]), 1.5),
+        ("E1.6", "weights_gap", (POINT, 16, DEPTHS[-1]), 1.5),
+        ("E1.6", "weights_gap", (POINT, 4, DEPTHS[0]), 3),
+    ],
+)
+def test_an_error_in_one_row_makes_the_claim_false(
+    study: ModuleType, table: pd.DataFrame, name: str, column: str, place: tuple[str, int, int], factor: float
+) -> None:
+    """Tolerances do not grow with the error, also where it is in a row from which an extrapolation starts."""
+    wrong = table.copy()
+    wrong.loc[row(wrong, place), column] *= factor
+    assert claim(study, wrong, name).holds == "false"
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "place", "factor"),
+    [
+        ("E1.5", "data_loss", (POINT, 16, 8), 1.01),
+        ("E1.6", "weights_gap", (POINT, 64, 64), 1.01),
+        ("E1.3", "data_loss", (PLANE, 4, 64), 1.1),
+    ],
+)
+def test_at_full_size_a_percent_is_seen(name: str, column: str, place: tuple[str, int, int], factor: float) -> None:
+    """The tolerances are so much smaller there."""
+    module, table = load("final_time"), read(RESULTS / "final_time")
+    assert claim(module, table, name).holds == "true"
+    table.loc[row(table, place), column] *= factor
+    assert claim(module, table, name).holds == "false"
+
+
+def test_a_number_that_is_missing_leaves_its_claims_undecided(study: ModuleType, table: pd.DataFrame) -> None:
+    """It is not passed over as the largest of the others is formed."""
+    broken = table.copy()
+    broken.loc[0, ["value", "data_loss", "weights_gap"]] = float("nan")
+    found = {c.id for c in study.claims(broken) if c.holds == "undecided"}
+    assert found == {"E1.1", "E1.4", "E1.5", "E1.6", "E1.11"}
 
 
 def test_the_bound_is_the_value_of_a_network_that_interpolates(study: ModuleType) -> None:

@@ -53,6 +53,12 @@ def claim(module: ModuleType, table: pd.DataFrame, name: str) -> Claim:
     return found
 
 
+def row(table: pd.DataFrame, place: tuple[str, int, int]) -> pd.Series:
+    """Which row is the one of a setting, time and depth."""
+    setting, time, depth = place
+    return (table["setting"] == setting) & (table["time"] == time) & (table["depth"] == depth)
+
+
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
     """At the sizes of the tests, so that the planted errors below are seen to make the difference."""
     assert {c.id: c.holds for c in study.claims(table)} == {f"E1.{k}": "true" for k in (7, 8, 9, 10, 12, 13, 14)}
@@ -62,6 +68,36 @@ def test_an_unsolved_row_leaves_claims_undecided(study: ModuleType, table: pd.Da
     """A solver that failed is no evidence."""
     broken = table.assign(status=table["status"].where(table["time"] != 4, "not converged: planted"))
     assert {c.holds for c in study.claims(broken)} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "place", "factor"),
+    [
+        ("E1.7", "error", ("identity, K", TIMES[-2], DEPTHS[-1]), 1.1),
+        ("E1.8", "data_loss", ("relu, b", 1, DEPTHS[0]), 1.1),
+        ("E1.9", "error", ("identity, K", 1, DEPTHS[-1]), 1.1),
+        ("E1.10", "error", ("tanh, b", 4, DEPTHS[-1]), 1.5),
+        ("E1.10", "error", ("tanh, b", 16, DEPTHS[-1]), 5),
+        ("E1.12", "value_gap", ("identity, K", 4, DEPTHS[0]), 30),
+        ("E1.12", "value_gap", ("identity, K", 16, DEPTHS[0]), 2),
+    ],
+)
+def test_an_error_in_one_row_makes_the_claim_false(
+    study: ModuleType, table: pd.DataFrame, name: str, column: str, place: tuple[str, int, int], factor: float
+) -> None:
+    """Tolerances do not grow with the error, also where it is in a row from which an extrapolation starts."""
+    wrong = table.copy()
+    wrong.loc[row(wrong, place), column] *= factor
+    assert claim(study, wrong, name).holds == "false"
+
+
+@pytest.mark.parametrize("name", ["E1.8", "E1.9", "E1.10", "E1.12", "E1.13", "E1.14"])
+def test_a_number_that_is_missing_leaves_its_claim_undecided(study: ModuleType, table: pd.DataFrame, name: str) -> None:
+    """It is not passed over as the largest of the others is formed."""
+    broken = table.copy()
+    columns = ["value", "data_loss", "error", "value_gap", "scaled_value"]
+    broken.loc[broken["depth"] == DEPTHS[-1], columns] = float("nan")
+    assert claim(study, broken, name).holds == "undecided"
 
 
 def test_the_bound_is_the_value_of_a_network_that_interpolates(study: ModuleType) -> None:
