@@ -143,21 +143,22 @@ class Energy:
     ----------
     problem
         All four blocks trained; τ weighs the L² norm of a kernel.
-    factors
-        For K and b the upper triangular R with |R θ|² = θᵀ A θ the regulariser of coefficients θ.
+    matrices
+        For K and b the A with θᵀ A θ the regulariser of coefficients θ; `factors` are the R with Rᵀ R = A.
     values
         The matrix (points, rows) that takes coefficients to kernels at the points; None for the identity.
     flow
         Inputs x, K and b at the points ↦ last states (S, d), twice differentiable.
     """
 
-    def __init__(self, problem: Problem, factors: Mapping[str, Tensor], values: Tensor | None, flow: Flow) -> None:
+    def __init__(self, problem: Problem, matrices: Mapping[str, Array], values: Tensor | None, flow: Flow) -> None:
         if problem.trainable != BLOCKS or problem.dropped:
             got = f"trainable = {problem.trainable!r}, dropped: {', '.join(problem.dropped) or 'nothing'}"
             raise ValueError(f"dense networks train all blocks {BLOCKS} with positive alpha and tau, got {got}")
-        self.problem, self.factors, self.flow = problem, factors, flow
-        eye = torch.eye(len(factors["K"]), dtype=torch.float64)
-        self._inverse = {k: torch.linalg.solve_triangular(factors[k], eye, upper=True) for k in DEEP}
+        self.problem, self.flow = problem, flow
+        self.factors = {k: torch.as_tensor(np.linalg.cholesky(A).T.copy()) for k, A in matrices.items()}
+        eye = torch.eye(len(matrices["K"]), dtype=torch.float64)
+        self._inverse = {k: torch.linalg.solve_triangular(R, eye, upper=True) for k, R in self.factors.items()}
         self._synthesis = self._inverse if values is None else {k: values @ T for k, T in self._inverse.items()}
         rows = {k: (len(eye),) if k in DEEP else () for k in BLOCKS}
         self._shapes = {k: (*rows[k], *problem.metric.shape(k)) for k in BLOCKS}
@@ -187,15 +188,10 @@ class Energy:
         return Point(self.data_loss, u)
 
 
-def factor(matrices: Mapping[str, Array]) -> dict[str, Tensor]:
-    """R with Rᵀ R = A."""
-    return {k: torch.as_tensor(np.linalg.cholesky(A).T.copy()) for k, A in matrices.items()}
-
-
 def energy(problem: Problem, depth: int) -> Energy:
     """E_n in coordinates in which the regulariser is |u|²; time and memory of the factors grow like n⁶ and n⁴."""
-    factors = factor({k: stiffness(depth, problem.tau.get(k, 0.0)).toarray() for k in DEEP})
-    return Energy(problem, factors, None, lambda x, K, b: states(x, K, b, problem.activation.value)[-1])
+    matrices = {k: stiffness(depth, problem.tau.get(k, 0.0)).toarray() for k in DEEP}
+    return Energy(problem, matrices, None, lambda x, K, b: states(x, K, b, problem.activation.value)[-1])
 
 
 def check(problem: Problem, kernels: Kernels) -> None:
@@ -236,7 +232,7 @@ def minimise(
     Raises
     ------
     ValueError
-        If the start has another depth or does not fit the problem.
+        If the start has another depth or does not fit the problem, or a block is not trained or an α or τ is zero.
     """
     near = start is not None
     kernels = Kernels.repeat(problem.metric.draw(seed).sample(depth)) if start is None else start

@@ -11,6 +11,7 @@ Derived here from the definitions, by an envelope argument; no rate is claimed b
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
@@ -20,9 +21,9 @@ from numpy.polynomial.legendre import leggauss
 from scipy.sparse import linalg
 from torch import Tensor
 
-from deeplimit import checks, pontryagin
+from deeplimit import checks, norms, pontryagin
 from deeplimit.continuum import STEPS_PER_TERM
-from deeplimit.control import BLOCKS, DEEP, Basis, Curve, Hats, Layers, Weights
+from deeplimit.control import BLOCKS, DEEP, Basis, Curve, Layers, Legendre, Weights
 from deeplimit.coordinates import CurveCoordinates, Metric
 from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum
@@ -33,7 +34,7 @@ from deeplimit.sweep import DORMAND_PRINCE8, EULER, Flow
 PANELS = 8
 GAUSS_POINTS = 16
 SOLVE = 1e-13  # MINRES stops at this relative residual, or at rounding
-SOLVED = 1e-6  # relative residual of the linear system at which η is an answer
+SOLVED = 1e-6  # relative residual, of the limit and of the linear system, at which η is an answer
 
 
 def _curve(limit: Minimum | Curve) -> Curve:
@@ -47,6 +48,11 @@ def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
 
     The costate p weighs the defect −X''/2 of Euler's method. State and costate come from `pontryagin.trajectory`, the
     integral from Gauss points on 8 panels.
+
+    That the curve is a minimiser is not checked: elsewhere e₁ is the data term's part of what n (E_n(Θ(i/n)) − E_∞(Θ))
+    tends to, and predicts no minimum. For relu X'' is taken with the left slope σ'(0) = 0 at the kink, and e₁ predicts
+    minima only where the arguments of σ change sign at finitely many times, with nonzero slope; as that is not checked
+    either, `compare.gaps` leaves it out.
 
     Parameters
     ----------
@@ -153,7 +159,7 @@ def corrector(problem: Problem, limit: Minimum | Curve) -> Curve:
 
     Solved by MINRES in the polynomials of the limit, in the weak form. In the strong form η does not satisfy the
     natural boundary conditions: η'(0) − τη(0) = Θ*''(0)/2 and η'(1) = Θ*''(1)/2 for K and b. Blocks that are not
-    trained have η = 0.
+    trained have η = 0. A curve counts as a minimiser if |∂E_∞/∂u| is at most 1e-6 times 2 √|E_∞|.
 
     Parameters
     ----------
@@ -163,16 +169,17 @@ def corrector(problem: Problem, limit: Minimum | Curve) -> Curve:
     Raises
     ------
     ValueError
-        If the control does not fit the problem, or weights and activation are not smooth.
+        If the control does not fit the problem or is no minimiser, the activation is not smooth, or the weights are
+        not in Legendre polynomials.
     numpy.linalg.LinAlgError
         If the linear system is not solved, as at a degenerate minimiser.
     """
     curve = _curve(limit)
     problem.metric.check(curve)
-    if not problem.activation.smooth or isinstance(curve.basis, Hats):
+    if not problem.activation.smooth or not isinstance(curve.basis, Legendre):
         raise ValueError(
-            "the first corrector takes second derivatives, so it needs a smooth activation and smooth weights, "
-            f"got {problem.activation.name} and a basis of {type(curve.basis).__name__}"
+            "the first corrector takes second derivatives, so it needs a smooth activation and weights in Legendre "
+            f"polynomials, got {problem.activation.name} and a basis of {type(curve.basis).__name__}"
         )
     return _corrector(problem, curve)
 
@@ -180,10 +187,16 @@ def corrector(problem: Problem, limit: Minimum | Curve) -> Curve:
 @lru_cache(maxsize=16)  # one limit serves every depth of a sweep
 def _corrector(problem: Problem, curve: Curve) -> Curve:
     defect, coordinates, slopes = _defect(problem, curve)
+    point = Energy(problem, coordinates, defect.flow)(coordinates.vector(curve))
+    residual, scale = float(np.linalg.norm(point.gradient)), 2 * math.sqrt(abs(point.value))
+    if not residual <= SOLVED * scale:
+        raise ValueError(
+            f"the limit must be a minimiser of E_∞, got a curve whose gradient has the relative residual "
+            f"{residual / scale:.1e}, above {SOLVED:g}"
+        )
     weights, rates = defect.derivative
     right = -(coordinates.collect(weights) + slopes.collect(rates))
-    product = Energy(problem, coordinates, defect.flow)(coordinates.vector(curve)).product
-    eta = coordinates.control(_solve(linear_operator(product, len(right)), right))
+    eta = coordinates.control(_solve(linear_operator(point.product, len(right)), right))
     return eta if "W" in problem.trainable else replace(eta, W=torch.zeros_like(eta.W))
 
 
@@ -217,8 +230,10 @@ def boundary_defect(problem: Problem, limit: Minimum | Curve, eta: Curve) -> flo
     Raises
     ------
     ValueError
-        If the control does not fit the problem.
+        If the control or η does not fit the problem.
     """
+    checks.kind("eta", eta, Curve)
+    problem.metric.check_shapes(eta)
     curve, ends = _curve(limit), [0.0, 1.0]
     path, (K, b) = pontryagin.trajectory(problem, curve, ends), curve.at(ends)
     q = problem.activation.first(path.X @ K.mT + b[:, None]) * path.costate
@@ -241,6 +256,7 @@ def corrected(limit: Minimum | Curve, eta: Curve, depth: int) -> Layers:
         If `eta` is no curve of the limit's widths, or the depth no whole number from 1 on.
     """
     checks.kind("eta", eta, Curve)
+    norms.check_shapes(_curve(limit), eta, "W")
     n = checks.whole("depth", depth, least=1)
     samples, first = _curve(limit).sample(n), eta.sample(n)
     return Layers(*(getattr(samples, block) + getattr(first, block) / n for block in BLOCKS))

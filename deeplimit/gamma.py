@@ -114,7 +114,7 @@ def regulariser_gap(problem: Problem, curve: Curve, depth: int) -> float:
 
     Where θ' is only square integrable it tends to zero as slowly as the means of θ' over cells tend to θ'.
     """
-    return regulariser(problem, curve.sample(depth)) - regulariser(problem, curve)
+    return regulariser(problem, _samples(curve, depth)) - regulariser(problem, curve)
 
 
 def regulariser_leading(problem: Problem, curve: Curve, depth: int) -> float:
@@ -140,7 +140,16 @@ def trajectory(problem: Problem, curve: Curve, t: np.ndarray) -> tuple[Tensor, T
     Parameters
     ----------
     t : (T,), increasing, in [0, 1]
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the curve is none or does not fit the problem, or the times are others.
     """
+    checks.kind("curve", curve, Curve)
+    t = np.asarray(t, dtype=float)
+    if t.ndim != 1 or not (np.diff(t, prepend=0.0, append=1.0) >= 0).all():
+        raise ValueError(f"t must be a sequence of times from 0 to 1 in increasing order, got {t!r}")
     x, sigma = problem.data.x, problem.activation
     pieces = _pieces(problem, curve)
     ends = [piece.t_max for piece in pieces[:-1]]
@@ -186,10 +195,17 @@ def _corners(basis: Basis) -> np.ndarray:
     return np.array([basis.at]) if isinstance(basis, Power) else np.arange(1, basis.cells) / basis.cells
 
 
+def _samples(curve: Curve, depth: int) -> Layers:
+    """Θ at i/n; TypeError or ValueError unless that is a curve and a depth."""
+    checks.kind("curve", curve, Curve)
+    return curve.sample(checks.whole("depth", depth, least=1))
+
+
 def forward_error(problem: Problem, curve: Curve, depth: int) -> float:
     """max over i and s of |X_i − X(t_i)| for the weights Θ(i/n)."""
+    layers = _samples(curve, depth)
     X, _ = trajectory(problem, curve, np.arange(depth + 1) / depth)
-    difference = discrete.states(problem, curve.sample(depth)) - X
+    difference = discrete.states(problem, layers) - X
     return float(torch.linalg.vector_norm(difference, dim=-1).max())
 
 
@@ -215,7 +231,7 @@ def objective(problem: Problem, curve: Curve) -> float:
 
 def recovery_gap(problem: Problem, curve: Curve, depth: int) -> float:
     """E_n(Θ at i/n) − E_∞(Θ)."""
-    return liminf_gap(problem, curve.sample(depth), curve)
+    return liminf_gap(problem, _samples(curve, depth), curve)
 
 
 def data_constant(problem: Problem, curve: Curve) -> float:

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from deeplimit import checks
 from deeplimit.control import Curve, Layers
 
 MAX_ATOMS = 4096
@@ -25,7 +26,17 @@ def joint(K: Tensor, b: Tensor) -> Tensor:
     return torch.cat([K.flatten(-2), b], dim=-1)
 
 
+def check_shapes(a: Layers | Curve, b: Layers | Curve, block: str) -> None:
+    """TypeError unless both are controls, ValueError unless a block of theirs, K or W, has one shape."""
+    for control in (a, b):
+        checks.kind("a control", control, Layers, Curve)
+    first, second = (tuple(getattr(control, block).shape[-2:]) for control in (a, b))
+    if first != second:
+        raise ValueError(f"{block} must have one shape in both controls, got {first} and {second}")
+
+
 def _difference(a: Layers, b: Layers) -> Tensor:
+    check_shapes(a, b, "K")
     if a.depth != b.depth:
         raise ValueError(f"nodal norms compare networks of one depth, got {a.depth} and {b.depth}")
     return joint(a.K, a.b) - joint(b.K, b.b)
@@ -48,6 +59,7 @@ def h1(a: Layers, b: Layers) -> float:
 
 def head(a: Layers | Curve, b: Layers | Curve) -> float:
     """(|W − W'|² + |c − c'|²)^½."""
+    check_shapes(a, b, "W")
     return math.hypot(float(torch.linalg.vector_norm(a.W - b.W)), float(torch.linalg.vector_norm(a.c - b.c)))
 
 
@@ -68,8 +80,9 @@ def tl2(a: Layers | Curve, b: Layers | Curve, exact: bool = False) -> float:
     Raises
     ------
     ValueError
-        If the exact distance would need more than 4096 atoms.
+        If the controls have two widths, or the exact distance would need more than 4096 atoms.
     """
+    check_shapes(a, b, "K")
     if exact:
         return _assignment(a, b)
     if isinstance(a, Layers) and isinstance(b, Layers) and a.depth == b.depth:
@@ -91,7 +104,7 @@ def hausdorff(a: Sequence[Layers | Curve], b: Sequence[Layers | Curve], exact: b
     Raises
     ------
     ValueError
-        If one of the sets is empty.
+        If one of the sets is empty, or the controls have two widths or numbers of outputs.
     """
     if not a or not b:
         raise ValueError(f"the Hausdorff distance needs two sets of controls, got {len(a)} and {len(b)} of them")
@@ -128,6 +141,7 @@ def tl2_bound(a: Layers | Curve, b: Layers | Curve) -> float:
     curve at the midpoints of 1024 cells or more. The optimal assignment of the same atoms is never larger, up to
     rounding; between networks it is the bound that `tl2` gives.
     """
+    check_shapes(a, b, "K")
     first, second = _atoms(a, b)
     return math.sqrt(float(np.square(first - second).sum(1).mean()))
 

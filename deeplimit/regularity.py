@@ -88,6 +88,7 @@ def quotient(layers: Layers, order: int) -> Tensor:
 def boundary(problem: Problem, layers: Layers) -> tuple[Tensor, Tensor]:
     """n (Θ_1 − Θ_0) − τΘ_0 and n (Θ_{n−1} − Θ_{n−2}), each (d² + d,); K'(0) = τK(0) and K'(1) = 0 in the limit."""
     slopes = quotient(layers, 1)
+    problem.metric.check_shapes(layers)
     return slopes[0] - _per_entry(problem, problem.tau) * joint(layers.K[0], layers.b[0]), slopes[-1]
 
 
@@ -222,6 +223,7 @@ def against_limit(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, f
       of the limit; predicted_spread = (max D − min D)/n, of the Hamiltonian of the network.
     """
     layers, n = net.control, net.control.depth
+    problem.metric.check_shapes(layers)
     stride = max(1, CELLS // n)
     exact = _on_grid(problem, limit.control, stride * n)
     second, third = quotient(layers, 2), quotient(layers, 3)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deeplimit import norms
+from deeplimit import checks, norms
 from deeplimit.activation import Activation
 from deeplimit.control import Curve, Layers
 from deeplimit.loss import LOSSES, Loss
@@ -67,8 +67,11 @@ class Symmetry:
     P: SignedPermutation
 
     def act(self, control: C) -> C:
-        """The image of a control: Q K Qᵀ, Q b, P W Qᵀ, P c."""
+        """The image of a control, of the width and outputs of Q and P: Q K Qᵀ, Q b, P W Qᵀ, P c."""
+        checks.kind("control", control, Layers, Curve)
         Q, P = self.Q, self.P
+        if (got := tuple(control.W.shape)) != (wanted := (len(P.order), len(Q.order))):
+            raise ValueError(f"a symmetry of W of shape {wanted} acts on no other shape, got {got}")
         K, W = Q.columns(Q.rows(control.K)), Q.columns(P.rows(control.W))
         return replace(control, K=K, b=Q.columns(control.b), W=W, c=P.columns(control.c))
 

@@ -78,7 +78,8 @@ class Variant:
     order: int
 
     def coordinates(self, metric: Metric, depth: int) -> SharedCoordinates | CurveCoordinates:
-        """u ↔ weights at the stages, with the regulariser |u|²."""
+        """u ↔ weights at the stages, with the regulariser |u|²; a depth is a whole number from 1 on."""
+        checks.whole("depth", depth, least=1)
         if self.basis is None:
             return SharedCoordinates(metric, depth, self.tableau.stages)
         return CurveCoordinates(metric, self.basis(depth), self.tableau.times(depth))
@@ -155,7 +156,7 @@ def minimise(
     control = problem.metric.draw(seed) if start is None else start
     checks.kind("start", control, Layers, Curve)
     problem.metric.check(control)
-    minimum = _minimise(problem, checks.whole("depth", depth, least=1), get(variant), control, tol, near=False)
+    minimum = _minimise(problem, depth, get(variant), control, tol, near=False)
     return minimum if start is not None else replace(minimum, seed=seed)
 
 
@@ -172,9 +173,7 @@ def branch(
     minima: list[Minimum] = []
     for depth in depths:
         if minima:
-            found = _minimise(
-                problem, checks.whole("depth", depth, 1), get(variant), minima[-1].control, tol, near=True
-            )
+            found = _minimise(problem, depth, get(variant), minima[-1].control, tol, near=True)
             minima.append(replace(found, seed=minima[0].seed))
         else:
             minima.append(minimise(problem, depth, variant=variant, start=start, seed=seed, tol=tol))

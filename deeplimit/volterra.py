@@ -185,8 +185,8 @@ def _energy(problem: Problem, degree: int) -> Energy:
     """E_∞ over polynomials of one degree, in coordinates in which the regulariser is |u|²."""
     basis, grid = Polynomials(degree), Collocation(degree + EXTRA_NODES)
     values = torch.as_tensor(basis.values(*grid.points))
-    factors = dense.factor({k: basis.gram(problem.tau.get(k, 0.0)) for k in DEEP})
-    return Energy(problem, factors, values, lambda x, K, b: grid.states(x, K, b, problem.activation)[-1])
+    matrices = {k: basis.gram(problem.tau.get(k, 0.0)) for k in DEEP}
+    return Energy(problem, matrices, values, lambda x, K, b: grid.states(x, K, b, problem.activation)[-1])
 
 
 def branch(problem: Problem, start: Kernels, *, degrees: Sequence[int] = DEGREES, tol: float = 1e-10) -> list[Minimum]:

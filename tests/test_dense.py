@@ -19,6 +19,7 @@ from deeplimit.volterra import Surface
 
 ALPHA = {"K": 0.05, "b": 0.04, "W": 0.1, "c": 0.2}
 TAU = {"K": 1.0, "b": 2.0}
+FREE = Problem(data.moons(), tau={"K": 0.0, "b": 1.0}, drop_hypotheses=True)
 
 
 def line_problem(name: str = "tanh") -> Problem:
@@ -161,6 +162,8 @@ def test_refining_repeats_values_in_squares() -> None:
         (lambda: volterra.branch(line_problem(), random_kernels(4)), "must fit W"),
         (lambda: dense.pairs(0), "at least 1"),
         (lambda: dense.energy(Problem(data.moons(), trainable="KWc"), 2), "all blocks"),
+        (lambda: dense.minimise(FREE, 4), r"positive alpha and tau, got .* dropped: tau\['K'\] = 0"),
+        (lambda: volterra.branch(FREE, random_kernels(4)), r"positive alpha and tau, got .* dropped: tau\['K'\] = 0"),
     ],
 )
 def test_bad_input_is_named(call: Callable[[], Any], words: str) -> None:

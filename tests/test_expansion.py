@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 import torch
 from problems import BLOCKS, REFERENCE, random_case, ring
 
-from deeplimit import Data, Layers, Problem, continuum, data, discrete, expansion, pontryagin
+from deeplimit import Data, Layers, Problem, continuum, data, discrete, expansion, gamma, irregular, pontryagin
+from deeplimit.control import Hats, Legendre, Quadratics
+from deeplimit.irregular import Power
 from deeplimit.minimum import Minimum
 
 CASES = {
@@ -201,10 +205,11 @@ def test_what_cannot_be_predicted_is_refused(reference: Problem, monkeypatch: py
     """A kinked activation, kinked weights, networks for curves and curves for networks, and no depth."""
     limit = limit_of(reference)
     kinked = Problem(reference.data, activation="relu", loss="squared")
-    with pytest.raises(ValueError, match="smooth activation and smooth weights, got relu"):
+    with pytest.raises(ValueError, match=r"needs a smooth activation and .* got relu"):
         expansion.corrector(kinked, limit)
-    with pytest.raises(ValueError, match="basis of Hats"):
-        expansion.corrector(reference, limit.control.sample(8).interpolant())
+    for basis in (Hats(8), Quadratics(8), Power()):
+        with pytest.raises(ValueError, match=f"weights in Legendre polynomials, got .* {type(basis).__name__}"):
+            expansion.corrector(reference, limit.control.project(basis))
     layers = limit.control.sample(4)
     with pytest.raises(TypeError, match="limit must be Curve, got Layers"):
         expansion.corrector(reference, layers)  # type: ignore[arg-type]
@@ -220,6 +225,44 @@ def test_what_cannot_be_predicted_is_refused(reference: Problem, monkeypatch: py
             call(other, limit)
     with pytest.raises(ValueError, match="does not fit the problem"):
         expansion.estimated_value_constant(other, Layers(*(getattr(layers, k) for k in BLOCKS)))
+
+
+def test_corrector_of_another_width_is_refused(reference: Problem) -> None:
+    """Width 1 would broadcast over every other, and layers have no derivative."""
+    limit, wide = limit_of(reference), random_case("tanh", "squared", 0).problem()
+    eta = wide.metric.draw(0)
+    with pytest.raises(ValueError, match=r"W must have one shape in both controls, got \(1, 1\) and \(3, 2\)"):
+        expansion.corrected(limit, eta, 4)
+    with pytest.raises(ValueError, match=r"K does not fit the problem: it wants \(1, 1\) .* got \(2, 2, 2\)"):
+        expansion.boundary_defect(reference, limit, eta)
+    with pytest.raises(TypeError, match="eta must be Curve, got Layers"):
+        expansion.boundary_defect(reference, limit, limit.control.sample(4))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("relative", [1e-4, 1.0])
+def test_corrector_is_that_of_a_minimiser_alone(relative: float) -> None:
+    """Bias only: E(s b*) = (1 − sq)² r² + s²u², q = c/(α + c), u² = αq²r²/c; its gradient is E'(s)/u, along b*."""
+    x, y, alpha, tau = 0.3, 1.7, 0.1, 1.0
+    problem = Problem(Data([[x]], [[y]]), activation="identity", loss="squared", alpha=alpha, tau=tau, trainable="b")
+    limit = continuum.minimise(problem)
+    moved = replace(limit.control, b=(1 + relative) * limit.control.b)
+    c, r, s = 1 / tau + 1 / 3, y - x, 1 + relative
+    q = c / (alpha + c)
+    u = math.sqrt(alpha / c) * q * r
+    slope = (2 * s * u**2 - 2 * q * (1 - s * q) * r**2) / u
+    value = (1 - s * q) ** 2 * r**2 + (s * u) ** 2
+    residual = f"{slope / (2 * math.sqrt(value)):.1e}"
+    with pytest.raises(ValueError, match=f"must be a minimiser .* residual {re.escape(residual)}, above 1e-06"):
+        expansion.corrector(problem, moved)
+
+
+def test_constant_of_a_relu_limit_is_that_of_the_adaptive_integrator() -> None:
+    """w Σ ∇L · W e(1), where e takes no second derivative, so that kinks are not passed over between Gauss points."""
+    problem = ring("relu").problem()
+    curve = irregular.random(problem.metric, Legendre(4), 1)
+    found = expansion.value_constant(problem, curve)
+    assert found == pytest.approx(gamma.data_constant(problem, curve), rel=5e-3)
+    assert abs(found) > 0.1
 
 
 def test_unsolved_linear_system_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,27 @@ def test_a_control_of_another_kind_is_refused() -> None:
         gamma.compactness(REFERENCE.problem(), np.zeros(3))  # type: ignore[arg-type]
 
 
+def test_a_forward_error_is_that_of_a_curve_at_a_depth() -> None:
+    """Networks have no states between their nodes, and no depth is 0."""
+    problem = REFERENCE.problem()
+    curve = problem.metric.draw(0)
+    for call in (gamma.forward_error, gamma.recovery_gap, gamma.regulariser_gap):
+        with pytest.raises(TypeError, match="curve must be Curve, got Layers"):
+            call(problem, curve.sample(4), 4)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
+            call(problem, curve, 0)
+    with pytest.raises(TypeError, match="curve must be Curve, got Layers"):
+        gamma.trajectory(problem, curve.sample(4), np.ones(1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("t", [[-0.1, 0.5], [0.5, 1.1], [0.6, 0.5], [0.5, math.nan], 0.5])
+def test_states_are_not_continued_outside_the_interval(t: list[float] | float) -> None:
+    """The interpolant of the integrator would go on without an error."""
+    problem = REFERENCE.problem()
+    with pytest.raises(ValueError, match="times from 0 to 1 in increasing order, got array"):
+        gamma.trajectory(problem, problem.metric.draw(0), np.array(t))
+
+
 def samples(curve: Curve, depth: int) -> dict[str, torch.Tensor]:
     """K and b at the nodes i/n."""
     K, b = curve.at(np.arange(depth) / depth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from itertools import pairwise, permutations, product
 
 import numpy as np
@@ -347,6 +348,25 @@ def test_the_hausdorff_distance_by_loops(seed: int) -> None:
     for first, second in ((a, b), (b, a), (a, c), (c, b)):
         assert norms.hausdorff(first, second) == pytest.approx(loops(first, second), rel=1e-14)
     assert norms.hausdorff(a, c) <= norms.hausdorff(a, b) + norms.hausdorff(b, c)
+
+
+@pytest.mark.parametrize("distance", [norms.l2, norms.sup, norms.h1, norms.head, norms.tl2, norms.tl2_bound])
+def test_controls_of_two_widths_are_not_compared(distance: Callable[..., float]) -> None:
+    """Width 1 would broadcast over every other; what is no control is not compared either."""
+    shape = r"got \(2, 2\) and \(1, 1\)" if distance is not norms.head else r"got \(1, 2\) and \(1, 1\)"
+    with pytest.raises(ValueError, match=f"must have one shape in both controls, {shape}"):
+        distance(network(4, d=2), network(4, d=1))
+    with pytest.raises(TypeError, match="a control must be Layers or Curve, got ndarray"):
+        distance(network(4), np.zeros(3))
+
+
+def test_sets_of_two_widths_are_not_compared() -> None:
+    """By the optimal assignment or without, networks and curves."""
+    for other, exact in product((network(3, d=1), line(1.0)), (False, True)):
+        with pytest.raises(ValueError, match="K must have one shape in both controls"):
+            norms.distance(network(4), other, exact)
+        with pytest.raises(ValueError, match="K must have one shape in both controls"):
+            norms.hausdorff([network(4)], [network(4), other], exact)
 
 
 def test_an_empty_set_has_no_hausdorff_distance() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,14 +229,31 @@ def test_relu_has_no_third_derivative_but_a_second_one() -> None:
     assert found.second.isfinite().all() and found.third.isnan().all() and found.drift.isnan().all()
 
 
+def test_networks_of_another_width_are_not_held_against_a_limit(reference: tuple[Problem, Minimum, Minimum]) -> None:
+    """Neither alone nor beside it."""
+    problem, net, limit = reference
+    wide = random_case("tanh", "squared", 0).problem()
+    other = replace(net, control=wide.metric.draw(0).sample(8))
+    for call in (
+        lambda: regularity.smoothness(problem, other),
+        lambda: regularity.against_limit(problem, other, limit),
+    ):
+        with pytest.raises(ValueError, match=r"K does not fit the problem: it wants \(1, 1\) .* got \(8, 2, 2\)"):
+            call()
+
+
 def test_bad_input_is_one_clear_sentence() -> None:
-    """Too few layers, an order that is no number, no layers at all, and a block without regulariser."""
+    """Too few layers, an order that is no number, no layers at all, another width, and a block without regulariser."""
     with pytest.raises(ValueError, match="differences of order 3 need 4 layers, got 3"):
         regularity.quotient(polynomial(3, 1), 3)
     with pytest.raises(TypeError, match="order must be a whole number"):
         regularity.quotient(polynomial(3, 1), 1.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="layers must be Layers"):
         regularity.quotient(np.zeros(3), 1)  # type: ignore[arg-type]
+    wide = random_case("tanh", "squared", 0).problem()
+    for call in (regularity.boundary, regularity.hamiltonian, regularity.curvature, regularity.invariant):
+        with pytest.raises(ValueError, match=r"K does not fit the problem: it wants \(2, 2\) .* got \(4, 1, 1\)"):
+            call(wide, polynomial(4, 1))
     free = {"K": 0.0, "b": 1.0, "W": 1.0, "c": 1.0}
     problem = Problem(REFERENCE.problem().data, loss="squared", alpha=free, drop_hypotheses=True)
     with pytest.raises(ValueError, match="K has no second derivative to predict, because its alpha is zero"):

@@ -195,6 +195,16 @@ def test_the_action_is_conjugation_by_matrices() -> None:
             assert isinstance(g.act(curve), Curve) and norms.distance(a, b) < 1e-13
 
 
+@pytest.mark.parametrize(("d", "m"), [(2, 2), (4, 2), (3, 1)])
+def test_a_symmetry_acts_on_its_own_width_alone(d: int, m: int) -> None:
+    """A larger control would lose its last coordinates; what is no control has no image."""
+    group = of(symmetric_case("tanh", "squared", 1, 3, 2).problem())
+    with pytest.raises(ValueError, match=rf"W of shape \(2, 3\) acts on no other shape, got \({m}, {d}\)"):
+        group[0].act(network(4, d, m))
+    with pytest.raises(TypeError, match="control must be Layers or Curve, got ndarray"):
+        group[0].act(np.zeros(3))  # type: ignore[type-var]
+
+
 # Width
 
 

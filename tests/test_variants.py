@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -221,6 +222,12 @@ def test_bad_variants_are_refused_in_one_sentence(reference: tuple[Problem, Mini
         variants.value_constant(problem, limit, variant="rk4")
     with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
         variants.minimise(problem, 0)
+    for call, (depth, kind, words) in product(
+        (variants.objective, variants.costates),
+        ((1.5, TypeError, "a whole number, got 1.5"), (0, ValueError, "at least 1, got 0")),
+    ):
+        with pytest.raises(kind, match=f"depth must be {words}"):
+            call(problem, limit.control, depth)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="start must be Layers or Curve, got int"):
         variants.minimise(problem, 4, start=3)  # type: ignore[arg-type]
 
