@@ -164,7 +164,7 @@ def test_a_wrong_constant_is_seen(scalar: Study, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_lowest_branch_that_is_left_out_is_seen(scalar: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the lower branch stopped counting as certified below the limit, the higher one would not tend to it."""
+    """If the networks of the lowest branch lay higher, the lowest value would not tend to the lowest limit."""
     module, _ = scalar
     tree = reuse(scalar, monkeypatch)
     paths = iter([[*tree.paths[0][:1], *(replace(m, value=m.value + 0.2) for m in tree.paths[0][1:])], tree.paths[1]])
@@ -256,17 +256,89 @@ def test_a_merged_branch_ends_with_its_row_and_has_the_limit_of_the_other(
     assert verdicts(module, table)["T3.22"] == "true"
 
 
+def planted(tree: Any, branch: int, monkeypatch: pytest.MonkeyPatch, status: Status) -> Study:
+    """A run in which the networks of one branch end with another status."""
+    paths = [list(path) for path in tree.paths]
+    paths[branch] = [replace(m, status=status) for m in paths[branch]]
+    found = iter(paths)
+    monkeypatch.setattr(discrete, "branch", lambda *_, **__: next(found))
+    return run(**SCALAR)
+
+
+def quantities(module: ModuleType, table: pd.DataFrame) -> dict[str, str]:
+    return {claim.id: claim.quantity for claim in module.claims(table)}
+
+
 def test_a_branch_that_fails_stays_with_its_status(scalar: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A saddle is a row; the claims of certified branches do without it, those of all minima are undecided."""
-    tree = reuse(scalar, monkeypatch)
-    fallen = [replace(m, status=Status.SADDLE) for m in tree.paths[1]]
-    paths = iter([tree.paths[0], fallen])
-    monkeypatch.setattr(discrete, "branch", lambda *_, **__: next(paths))
-    module, table = run(**SCALAR)
+    """A saddle above the lowest branch is a row, and claims of certified branches name it; those of all do without."""
+    module, table = planted(reuse(scalar, monkeypatch), 1, monkeypatch, Status.SADDLE)
     assert (table["status"] == str(Status.SADDLE)).sum() == 3
-    found = verdicts(module, table)
+    found, words = verdicts(module, table), quantities(module, table)
     assert found["T3.21"] == found["T3.22"] == found["T6.21"] == "true"
+    assert all("of 1 certified branches, 1 left out: scalar 1" in words[id] for id in ("T3.22", "T3.25", "T6.21"))
     assert found["T3.23"] == found["T3.24"] == "undecided"
+    assert "of 2 certified branches, none left out" in quantities(*scalar)["T6.21"]
+
+
+def test_nothing_is_said_of_the_lowest_if_it_is_not_certified(scalar: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with the lowest branch: then also the first claim and that of the sets are undecided, and say why."""
+    module, table = planted(reuse(scalar, monkeypatch), 0, monkeypatch, Status.STALLED)
+    found = {claim.id: claim for claim in module.claims(table)}
+    for claim in (found["T3.21"], found["T6.21"]):
+        assert claim.holds == "undecided" and claim.reason == f"branch scalar 0, depth 16: {Status.STALLED}"
+    assert "1 left out: scalar 0" in found["T3.22"].quantity
+
+
+def test_sets_without_the_lowest_branch_are_undecided(scalar: Study) -> None:
+    """A saddle of high value on the way of what becomes the lowest branch leaves all of it out of the sets."""
+    module, table = scalar
+    other = table.copy()
+    other.loc[0, ["value", "status"]] = [2.0, str(Status.SADDLE)]
+    found = {claim.id: claim for claim in module.claims(other)}
+    assert found["T6.21"].reason == "scalar 0, the lowest at depth 32, is left out"
+
+
+def test_a_rival_is_one_whose_value_could_be_the_lowest(scalar: Study) -> None:
+    """A limit that is not certified counts only if its value less its error is below the lowest, or missing."""
+    module, table = scalar
+    claimed = {"T3.21", "T6.21"}
+
+    def undecided(branch: str, **columns: Any) -> set[str]:
+        other = table.copy()
+        other.loc[other["branch"] == branch, list(columns)] = list(columns.values())
+        return {id for id in claimed if verdicts(module, other)[id] == "undecided"}
+
+    saddle, exhausted = str(Status.SADDLE), str(Status.RESOLUTION)
+    assert undecided("scalar 0", limit_status=exhausted) == claimed
+    assert undecided("scalar 0", limit_status=saddle, limit_value=-0.4) == claimed
+    assert undecided("scalar 1", limit_status=saddle) == set()
+    assert undecided("scalar 1", limit_status=saddle, limit_value=-0.3) == claimed
+    assert undecided("scalar 1", limit_status=exhausted, limit_error=0.2) == claimed
+    assert undecided("scalar 1", status=saddle, error_bar=np.nan) == claimed
+    failed = pd.concat([table, pd.DataFrame([{"at": "scalar 2 at depth 16", "status": "failed: an error"}])])
+    assert {id for id in claimed if verdicts(module, failed.reset_index())[id] == "undecided"} == claimed
+
+
+def test_orders_are_fitted_after_the_last_jump_alone(scalar: Study) -> None:
+    """Rows before a jump are not used; with fewer than three depths after it there is no order."""
+    module, table = scalar
+    late = table.copy()
+    late.loc[(table["branch"] == "scalar 0") & (table["depth"] == 32), "status"] = str(Status.JUMPED)
+    kept = module.settled(late, "branch")
+    assert list(kept["depth"]) == [32, 64, 16, 32, 64]
+    assert list(module.levels(late)["depth"]) == [32, 64]
+    found = verdicts(module, late)
+    assert found["T3.21"] == found["T3.22"] == found["T6.21"] == "undecided"
+    # a jump is a minimum all the same
+    assert len(module.certified(late)) == len(table) and found["T3.23"] == found["T6.23"] == found["T6.25"] == "true"
+
+
+def test_a_distance_that_is_missing_leaves_the_coupling_undecided(scalar: Study) -> None:
+    """One coupling that was not computed up to the depth that is claimed."""
+    module, table = scalar
+    other = table.copy()
+    other.loc[0, "control_tl2"] = np.nan
+    assert verdicts(module, other)["T6.25"] == "undecided"
 
 
 def test_the_tree_ends_at_the_limits(scalar: Study) -> None:
