@@ -251,7 +251,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     deepest = sure[sure["depth"] == sure.groupby("data")["depth"].transform("max")]
     known = table[(table["depth"] == KNOWN_DEPTH) & table["data"].isin(KNOWN)]
     misses = [min(abs(v - k) for k in KNOWN[n]) for n, v in zip(known["data"], known["value"], strict=True)]
-    ring, coupled = sure[sure["data"] == "ring"], sure[sure["depth"] <= EXACT]
+    rings, ring = (rows[rows["data"] == "ring"] for rows in (table, sure))
+    coupled = sure[sure["depth"] <= EXACT]
     scalar = known[known["data"] == "scalar"]
     absent = low[~low["branch"].isin(sure["branch"])].drop_duplicates("branch")
     without = [
@@ -338,7 +339,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "T6.22",
             "Size of the orbit × order of the stabiliser is the order of the ring's group",
             OURS,
-            f"images counted × symmetries that fix the network, at every depth {scope(table[table['data'] == 'ring'], ring)}",
+            f"images counted × symmetries that fix the network, at every depth {scope(rings, ring)}",
             8.0,
             farthest(ring["orbit"] * ring["stabiliser"], 8.0),
             0.0,
