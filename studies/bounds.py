@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from deeplimit import Problem, data, discrete, gamma, irregular, plot, study
-from deeplimit.claims import Claim, doubts
+from deeplimit.claims import CERTIFIED, Claim, doubts, farthest, largest
 from deeplimit.control import Basis, Hats, Legendre
 from deeplimit.irregular import Power, Waves
 from deeplimit.minimum import Minimum
@@ -89,7 +89,7 @@ def jensen(kind: str, depth: int) -> float:
         if kind == NODES:
             gap = abs(gap - gamma.regulariser_leading(problem, curve, depth))
         found.append(gap / whole)
-    return max(found)
+    return largest(found)
 
 
 @cache
@@ -109,24 +109,27 @@ def random_points(name: str, depth: int) -> Row:
     """The largest norm over its bound, of random points with E_n(Θ) ≤ E_n(0)."""
     problem, layers = PROBLEMS[name], trained(name, tuple(POINT_DEPTHS))[depth].control
     below = [gamma.below(problem, layers, seed) for seed in range(POINTS)]
-    return {"largest": max(gamma.compactness(problem, point) for point in below), "status": "given"}
+    return {"largest": largest(gamma.compactness(problem, point) for point in below), "status": "given"}
 
 
 DERIVED, AFTER = "derived here", "derived here, after Thorpe & van Gennip 2023"
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """Inequalities that nothing violates."""
-    largest, nodes = table.groupby("part")["largest"].max(), table["largest"][table["case"] == NODES].max()
-    why = doubts(table, "case", "depth", trusted=("converged", "given"))
+    """Inequalities that nothing tried violates."""
+    most = {
+        part: largest(table["largest"][table["part"] == part]) for part in ("Jensen", "minimisers", "random points")
+    }
+    nodes = farthest(table["largest"][table["case"] == NODES], 0.0)
+    why = doubts(table, "case", "depth", trusted=(*CERTIFIED, "given"))
     return [
         Claim(
             "T11.1",
-            "R_n(Θ at i/n) ≤ R_∞(Θ) for every Θ in H¹",
+            "R_n(Θ at i/n) ≤ R_∞(Θ) for every one of the random Θ in H¹ tried",
             DERIVED,
             f"largest R_n/R_∞ − 1 of {DRAWS} functions of each kind and depth",
             0.0,
-            float(largest["Jensen"]),
+            most["Jensen"],
             ROUNDING,
             "one function that violates it",
             why,
@@ -138,18 +141,18 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             DERIVED,
             "largest difference over R_∞",
             0.0,
-            float(nodes),
+            nodes,
             ROUNDING,
             "a difference beyond rounding",
             why,
         ),
         Claim(
             "P4.1",
-            "minimisers of every depth stay within the a-priori bounds from E_n(0)",
+            "minimisers of every depth tried stay within the a-priori bounds from E_n(0)",
             AFTER,
             "largest norm / bound",
             1.0,
-            float(largest["minimisers"]),
+            most["minimisers"],
             0.0,
             "a norm beyond its bound",
             why,
@@ -157,11 +160,11 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         ),
         Claim(
             "P4.2",
-            "every Θ with E_n(Θ) ≤ E_n(0) stays within the a-priori bounds from E_n(0)",
+            "of the random Θ tried with E_n(Θ) ≤ E_n(0), every one stays within the a-priori bounds from E_n(0)",
             AFTER,
             f"largest norm / bound of {POINTS} random points of each problem and depth",
             1.0,
-            float(largest["random points"]),
+            most["random points"],
             0.0,
             "a norm beyond its bound",
             why,

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from deeplimit import Data, Problem, data, discrete, gamma, irregular, plot, study
-from deeplimit.claims import Claim, doubts, farthest
+from deeplimit.claims import Claim, doubts, farthest, least
 from deeplimit.compare import order
 from deeplimit.control import Basis, Legendre
 from deeplimit.irregular import Power, Weierstrass
@@ -116,27 +116,31 @@ ROOM = 0.03  # of a fitted order, for the next term
 
 
 def fitted(table: pd.DataFrame) -> pd.DataFrame:
-    """The order of the worst error, its tail removed, of each weights, activation and β; and why there is none."""
+    """Orders of the worst error, as it is (`raw`) and over its tail, of each weights, activation and β.
+
+    The series of frequencies is finite, so that the part of it that aliases, HEIGHT n^(−β) tail, falls faster than
+    n^(−β): at the finest network OCTAVES of it are left.
+    """
     found = []
     for (weights, activation, beta), rows in table[table["state"] == "worst"].groupby(
         ["weights", "activation", "beta"]
     ):
-        fit = order(rows["depth"], rows["gap"] / rows["tail"], rows["error"])
+        raw, fit = (order(rows["depth"], rows["gap"] / by, rows["error"]) for by in (1.0, rows["tail"]))
         note = fit.note if math.isnan(fit.slope) else ""
-        found.append({"weights": weights, "activation": activation, "beta": beta, "order": fit.slope, "note": note})
+        place = {"weights": weights, "activation": activation, "beta": beta}
+        found.append(place | {"raw": raw.slope, "order": fit.slope, "note": note})
     return pd.DataFrame(found)
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Orders of every kind of weights, and the constants that are known; tolerances are the next term's power of n."""
     reason, fits = doubts(table, "row", trusted=("integrated",)), fitted(table)
-    fits["excess"] = fits["order"] - fits["beta"]
     rough = fits[fits["weights"].isin(["base 2", "base 3"])]
     n = int(table["depth"].max())
     deepest = table[table["depth"] == n].assign(ratio=lambda rows: rows["gap"] / rows["predicted"])
 
     def rate(name: str, statement: str, what: str, predicted: float, values: pd.Series, relation: str = "=") -> Claim:
-        observed = farthest(values, predicted) if relation == "=" else float(values.min())
+        observed = farthest(values, predicted) if relation == "=" else least(values)
         notes = fits.loc[values.index, "note"]
         why = (*reason, *notes[notes != ""].unique())
         return Claim(name, statement, DERIVED, what, predicted, observed, ROOM, "another order", why, relation)
@@ -165,17 +169,22 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         ("T2.4", "tanh", 3),
     ):
         rows = rough[(rough["activation"] == activation) & (rough["weights"] == f"base {base}")]
-        expected, values = ("β", rows["excess"]) if base == 2 else ("1", rows["order"] - 1)
-        statement = f"frequencies {base}^k and n = 2^m: β-Hölder weights give order {expected}, σ = {activation}"
-        found.append(rate(name, statement, f"fitted order − {expected}, farthest of β = {BETAS}", 0.0, values))
-    least = "β-Hölder weights give order β at least, whatever the frequencies and σ"
+        statement = f"frequencies {base}^k and n = 2^m: β-Hölder weights give order {{}}, σ = {activation}"
+        what = f"fitted order{{}}, farthest of β = {BETAS}"
+        if base == 2:
+            statement = statement.format("β, the tail Σ 2^(−jβ) of the truncated series divided out")
+            what, values = what.format(" of error / tail − β"), rows["order"] - rows["beta"]
+        else:
+            statement, what, values = statement.format("1"), what.format(" − 1"), rows["order"] - 1
+        found.append(rate(name, statement, what, 0.0, values))
+    slowest = "β-Hölder weights give order β at least, at both frequencies and σ tried"
     aliased = (
         "base 2, σ = identity: X_n / X(1) − 1 is exp(mean of K(i/n)) − 1 to leading order, from frequencies that alias"
     )
     free = "base 3, σ = identity: X_n / X(1) − 1 is −∫K²/(2n) to leading order, as no frequency aliases"
     return [
         *found,
-        rate("T2.5", least, "smallest fitted order − β", 0.0, rough["excess"], "≥"),
+        rate("T2.5", slowest, "least fitted order of the error as it is − β", 0.0, rough["raw"] - rough["beta"], "≥"),
         constant("T2.6", "base 2", "last", HEIGHT * n ** (max(BETAS) - 1), aliased),
         constant("T2.7", "base 3", "last", 1 / n, free),
     ]

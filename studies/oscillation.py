@@ -2,9 +2,10 @@
 
 The theorem of Thorpe & van Gennip (2023) asks for n Σ|θ_i − θ_{i−1}|², which ties a layer to the next. Without it, in
 the problem of `deeplimit.counterexample` (relu, one neuron, two points), any order of the layers is as good as any
-other: networks with independent random orders have no limit in TL² that is a function, and training from random layers
-finds such networks. With the H¹ penalty training from the same layers leads to networks that converge. A claim here
-holds when the predicted failure is seen.
+other: networks with independent random orders have no limit in TL² that is a function. Training keeps the signs of the
+layers: from random orders of the optimal number of positive layers it finds such networks, from independent random
+signs it ends in suboptimal ones. With the H¹ penalty training from the same orders leads to networks that converge. A
+claim here holds when the predicted failure is seen.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import optimize, stats
 
 from deeplimit import compare, counterexample, discrete, norms, plot, study
 from deeplimit.claims import Claim, doubts, farthest
@@ -25,8 +27,9 @@ ALPHA = 0.1
 ORDERS: dict[str, dict[str, int]] = {"sorted": {}, "4 blocks": {"blocks": 4}, "random": {"seed": 0}}
 ORDER_DEPTHS = [12, 120, 1200]
 PAIR_DEPTHS = [12, 24, 48, 96, 192]  # n, compared with 2n
-PAIRS = 20  # of random orders at each depth
+PAIRS = 110  # of random orders at each depth
 TRAIN_DEPTHS = [24, 48, 96, 192]  # n, compared with n/2
+SIGNS = 12  # starts of independent random signs, at the least and the largest of these depths
 
 QUICK = {"ORDER_DEPTHS": [12, 120], "PAIR_DEPTHS": [12, 24, 48], "TRAIN_DEPTHS": [24, 48, 96]}
 PROBLEM = SWING.problem(ALPHA)
@@ -76,7 +79,10 @@ def measure_pair(seed: str, depth: int) -> dict[str, Any]:
 
 @cache
 def train(penalty: str, depth: int) -> Minimum:
-    """The minimiser that training finds from independent random layers of random signs."""
+    """The minimiser that training finds from a random order of the optimal number of positive layers.
+
+    The sizes of the weights are random too.
+    """
     sizes = np.random.default_rng(depth).uniform(0.5, 1.5, depth)
     start = counterexample.network(SWING.layers(depth, seed=depth).K.numpy().ravel() * sizes)
     if penalty == "H¹":
@@ -98,19 +104,67 @@ def measure_trained(penalty: str, depth: int) -> dict[str, Any]:
     }
 
 
+def measure_signs(seed: str, depth: int) -> dict[str, Any]:
+    """What training with L² finds from layers of independent random signs, beside what their number predicts."""
+    random = np.random.default_rng([int(seed), depth])
+    signs = random.choice([-1.0, 1.0], depth)
+    weights = SWING.size * signs * random.uniform(0.5, 1.5, depth)
+    net = counterexample.minimise_untied(PROBLEM, counterexample.network(weights))
+    return energies(net.control) | {
+        "positive": int((signs > 0).sum()),
+        "value": net.value,
+        "predicted_value": signed_minimum(int((signs > 0).sum()), depth),
+        "residual": net.residual,
+        "curvature": net.curvature,
+        "kink_distance": counterexample.kink_distance(PROBLEM, net.control),
+        "status": str(net.status),
+    }
+
+
+@cache
+def signed_minimum(positive: int, depth: int) -> float:
+    """The value at which networks with m positive weights of n are stationary, by SciPy alone.
+
+    The derivative in k_i is that of its own point's error, so that k_i (1 + k_i/n) is one number for all k_i of a sign:
+    they are a and −b, the minimisers of ((1 + a/n)^m − y₁)² + α (m/n) a² and of
+    ((1 − b/n)^(n−m) + y₂)² + α (1 − m/n) b².
+    """
+    targets, value = PROBLEM.data.y.ravel().tolist(), 0.0
+    for sign, target, count in zip((1, -1), targets, (positive, depth - positive), strict=True):
+
+        def scalar(size: float, sign: int = sign, target: float = target, count: int = count) -> float:
+            state = sign * (1 + sign * size / depth) ** count
+            return (state - target) ** 2 + ALPHA * count / depth * size**2
+
+        found = optimize.minimize_scalar(scalar, bounds=(0, 4 * SWING.size), method="bounded", options={"xatol": 1e-12})
+        value += found.fun
+    return value
+
+
+def signed_minima(depth: int) -> tuple[float, float, float]:
+    """The least of these values over all numbers of positive weights, and mean and deviation over random signs."""
+    numbers = np.arange(depth + 1)
+    values = np.array([signed_minimum(int(m), depth) for m in numbers])
+    chance = stats.binom(depth, 0.5).pmf(numbers)
+    mean = float(chance @ values)
+    return float(values.min()), mean, math.sqrt(float(chance @ (values - mean) ** 2))
+
+
 def rows() -> list[str]:
     """Names of the rows: a part, which order, pair or penalty, and a depth."""
     orders = [f"order: {order}, {n}" for order in ORDERS for n in ORDER_DEPTHS]
     pairs = [f"pair: {seed}, {n}" for n in PAIR_DEPTHS for seed in range(PAIRS)]
-    return [*orders, *pairs, *(f"trained: {penalty}, {n}" for penalty in PENALTIES for n in TRAIN_DEPTHS)]
+    trained = [f"trained: {penalty}, {n}" for penalty in PENALTIES for n in TRAIN_DEPTHS]
+    signs = [f"signs: {seed}, {n}" for n in (TRAIN_DEPTHS[0], TRAIN_DEPTHS[-1]) for seed in range(SIGNS)]
+    return [*orders, *pairs, *trained, *signs]
 
 
 def measure(row: str) -> dict[str, Any]:
     """One row of the table."""
     part, rest = row.split(": ")
     which, depth = rest.split(", ")
-    function = {"order": measure_order, "pair": measure_pair, "trained": measure_trained}[part]
-    return {"part": part, "which": which, "depth": int(depth)} | function(which, int(depth))
+    functions = {"order": measure_order, "pair": measure_pair, "trained": measure_trained, "signs": measure_signs}
+    return {"part": part, "which": which, "depth": int(depth)} | functions[part](which, int(depth))
 
 
 def order_claims(table: pd.DataFrame) -> list[Claim]:
@@ -207,7 +261,7 @@ def trained_claims(table: pd.DataFrame) -> list[Claim]:
     return [
         claim(
             "T10.8",
-            "networks trained with an L² penalty from independent random layers do not converge",
+            "networks trained with L² from random orders of the optimal number of positive layers do not converge",
             quantity="‖k^(n) − k^(2n)‖ of the extensions, deepest pair",
             predicted=SWING.l2_distance(),
             observed=untied["l2_apart"].iloc[-1],
@@ -216,7 +270,7 @@ def trained_claims(table: pd.DataFrame) -> list[Claim]:
         ),
         claim(
             "T10.9",
-            "the values of networks trained with L² converge at first order to the minimum of E_∞ with that penalty",
+            "from these orders values with L² converge at first order to the minimum of E_∞ with that penalty",
             quantity="2 min E_{2n} − min E_n, deepest pair",
             predicted=SWING.minimum(ALPHA),
             observed=2 * last - before,
@@ -225,7 +279,7 @@ def trained_claims(table: pd.DataFrame) -> list[Claim]:
         ),
         claim(
             "T10.10",
-            "with the H¹ penalty the same random starts lead to networks that converge in TL² at first order",
+            "with the H¹ penalty the same random orders lead to networks that converge in TL² at first order",
             quantity="order of the TL² bound between depths n and 2n, extrapolated",
             predicted=1.0,
             observed=found.extrapolated,
@@ -235,9 +289,38 @@ def trained_claims(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
+def signs_claims(table: pd.DataFrame) -> list[Claim]:
+    """Where training with L² ends if nobody has chosen the number of positive layers."""
+    signs = table[table["row"].str.startswith("signs")]
+    claim = partial(Claim, source=DERIVED, doubts=doubts(signs, "row"))
+    n = TRAIN_DEPTHS[-1]
+    values = signs["value"][signs["depth"] == n]
+    best, mean, deviation = signed_minima(n)
+    return [
+        claim(
+            "T10.20",
+            "from independent random signs training with L² keeps each sign: the value is that of their number",
+            quantity="value over that of the two scalar problems with as many positive layers, the farthest from 1",
+            predicted=1.0,
+            observed=farthest(signs["value"] / signs["predicted_value"], 1.0),
+            tolerance=1e-9,
+            falsified_by="training that changes signs, or a value that depends on more than their number",
+        ),
+        claim(
+            "T10.26",
+            "independent random signs end above the minimum, by what a binomial number of positive layers costs",
+            quantity=f"mean value less the least over all numbers of positive layers, n = {n}",
+            predicted=mean - best,
+            observed=float(values.mean(skipna=False)) - best,
+            tolerance=DEVIATIONS * deviation / math.sqrt(SIGNS),
+            falsified_by="training that finds the optimal number of positive layers",
+        ),
+    ]
+
+
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """T10.1 to T10.10: what is lost without the H¹ penalty."""
-    return [*order_claims(table), *pair_claims(table), *trained_claims(table)]
+    """T10.1 to T10.10, T10.20 and T10.26: what is lost without the H¹ penalty."""
+    return [*order_claims(table), *pair_claims(table), *trained_claims(table), *signs_claims(table)]
 
 
 def weights() -> pd.DataFrame:

@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {
     "TRAINED_DEPTHS": [16, 32, 64, 128, 256],
     "STARTS": 4,
 }
-RECOVERY, LIMINF = [f"T1.{k}" for k in range(5, 10)], [f"P2.{k}" for k in range(1, 8)]
+RECOVERY, LIMINF = [f"T1.{k}" for k in range(5, 10)], [f"P2.{k}" for k in (1, 2, 4, 5, 6, 7)]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_claims_on_recovery(study: ModuleType, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_claims_on_sequences(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the n of the regulariser oscillations are free, and minima lie below the limit's.
+    """With a regulariser that is too small oscillations are too cheap, and minima lie below the limit's.
 
     A minimiser that did not converge carries no claim; claims on other rows are left.
     """
@@ -78,5 +78,16 @@ def test_claims_on_sequences(study: ModuleType, monkeypatch: pytest.MonkeyPatch)
     found = holds(study.claims_liminf(table))
     assert (found["P2.1"], found["P2.2"], found["P2.6"]) == ("undecided", "undecided", "true")
     study.trained.cache_clear()
-    stretch(monkeypatch, lambda n: 1.0)
+    stretch(monkeypatch, lambda n: 0.8 * math.sqrt(n))
     assert holds(study.claims_liminf(measured(study, ["liminf"]))) == dict.fromkeys(LIMINF, "false")
+
+
+def test_a_row_that_failed_leaves_its_claims_undecided(study: ModuleType) -> None:
+    """It keeps its number only; the claims on other cases stand."""
+    vars(study)["DEPTHS"] = [64, 128, 256]
+    table = measured(study, [*study.GAPS, "liminf"]).assign(row=lambda rows: rows.index)
+    failed = table.index[table["case"] == "oscillating"][-1]
+    table.loc[failed, table.columns.difference(["row"])] = float("nan")
+    table.loc[failed, "status"] = "failed: RuntimeError: planted"
+    found = holds(study.claims(table))
+    assert (found["P2.2"], found["P2.7"], found["P2.6"]) == ("undecided", "undecided", "true")

@@ -20,10 +20,11 @@ from deeplimit.study import read
 SMALL: dict[str, Any] = {
     "ORDER_DEPTHS": [12, 24],
     "PAIR_DEPTHS": [12, 24],
-    "PAIRS": 10,
+    "PAIRS": 60,
     "TRAIN_DEPTHS": [24, 48, 96],
+    "SIGNS": 12,
 }
-PARTS = ("order", "pair", "trained")
+PARTS = ("order", "pair", "trained", "signs")
 
 
 def found(part: str) -> dict[str, str]:
@@ -107,6 +108,14 @@ def sum_for_mean(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(UntiedCoordinates, "_scaling", scaling)
 
 
+def optimal_signs(patch: pytest.MonkeyPatch) -> None:
+    """Training that ends with the optimal number of positive layers, wherever it begins."""
+    right, swing = counterexample.minimise_untied, Oscillation(rise=0.8, fall=0.4)
+    patch.setattr(
+        counterexample, "minimise_untied", lambda problem, start: right(problem, swing.layers(start.depth, seed=0))
+    )
+
+
 PLANTED: list[Any] = [
     ("order", identity_instead_of_relu, ["T10.1", "T10.3"]),
     ("order", wrong_share, ["T10.1"]),
@@ -118,6 +127,8 @@ PLANTED: list[Any] = [
     ("trained", tied_for_untied, ["T10.8", "T10.9"]),
     ("trained", untied_for_tied, ["T10.10"]),
     ("trained", sum_for_mean, ["T10.9"]),
+    ("signs", sum_for_mean, ["T10.20", "T10.26"]),
+    ("signs", optimal_signs, ["T10.20", "T10.26"]),
 ]
 
 
