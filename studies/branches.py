@@ -45,7 +45,7 @@ QUICK = {
     "NAMES": ["ring", "scalar"],
     "DEPTHS": [16, 32, 64, 128],
     "STARTS": 3,
-    "SEED": 4,
+    "SEED": 6,
     "EXACT": 16,
     "TOL": 1e-7,
     "ZOOM": {},
