@@ -169,14 +169,12 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         ("T2.4", "tanh", 3),
     ):
         rows = rough[(rough["activation"] == activation) & (rough["weights"] == f"base {base}")]
-        statement = f"frequencies {base}^k and n = 2^m: β-Hölder weights give order {{}}, σ = {activation}"
-        what = f"fitted order{{}}, farthest of β = {BETAS}"
+        expected, fit, values = "1", "fitted order − 1", rows["order"] - 1
         if base == 2:
-            statement = statement.format("β, the tail Σ 2^(−jβ) of the truncated series divided out")
-            what, values = what.format(" of error / tail − β"), rows["order"] - rows["beta"]
-        else:
-            statement, what, values = statement.format("1"), what.format(" − 1"), rows["order"] - 1
-        found.append(rate(name, statement, what, 0.0, values))
+            expected = "β, the tail Σ 2^(−jβ) of the truncated series divided out"
+            fit, values = "fitted order of error / tail − β", rows["order"] - rows["beta"]
+        statement = f"frequencies {base}^k and n = 2^m, σ = {activation}: β-Hölder weights give order {expected}"
+        found.append(rate(name, statement, f"{fit}, farthest of β = {BETAS}", 0.0, values))
     slowest = "β-Hölder weights give order β at least, at both frequencies and σ tried"
     aliased = (
         "base 2, σ = identity: X_n / X(1) − 1 is exp(mean of K(i/n)) − 1 to leading order, from frequencies that alias"
