@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -18,16 +19,17 @@ from problems import BLOCKS, Case, gradient, hessian
 from deeplimit import continuum, expansion, pontryagin
 from deeplimit import study as studies
 from deeplimit.claims import Claim
+from deeplimit.minimum import Status
 from deeplimit.problem import Problem
 
-DEPTHS, SAMPLES, REPLICAS, POINTS = [4], [64, 256], 12, 128
+DEPTHS, SAMPLES, REPLICAS, POINTS = [4], [64, 2048], 12, 128
 
 
 @pytest.fixture(scope="module")
 def study() -> Iterator[ModuleType]:
     """The study on a few samples, with a coarser limit, still good to 1e-8."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(continuum, "SIZES", (8, 12))
+        patch.setattr(continuum, "SIZES", (8, 12, 18))
         patch.setattr(expansion, "PANELS", 4)
         patch.setattr(pontryagin, "RESTARTS", 8)
         yield load(
@@ -101,17 +103,46 @@ def test_an_unsolved_row_leaves_claims_undecided(study: ModuleType, table: pd.Da
     assert [c.holds for c in study.claims(broken)] == ["undecided"] * 6 + ["true"]
 
 
+def test_samples_on_another_branch_leave_claims_undecided(study: ModuleType, table: pd.DataFrame) -> None:
+    """A third of the networks that left the population's branch are no sample of its minimum."""
+    jumped = table.assign(status=table["status"].where(table["replica"] % 3 != 0, str(Status.JUMPED)))
+    assert [c.holds for c in study.claims(jumped)] == ["undecided"] * 6 + ["true"]
+
+
+def test_a_population_that_did_not_converge_leaves_claims_undecided(
+    study: ModuleType, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples are compared with it, and so is the population of twice as many points."""
+    unsolved = replace(study.limits()[4], status=Status.STALLED)
+    monkeypatch.setattr(study, "limits", lambda: {4: unsolved, math.inf: replace(unsolved)})
+    assert study.reference_status(4) == str(Status.STALLED)
+    assert claim(study, table, "S1.7").holds == "undecided"
+    broken = table.assign(limit_status=str(Status.STALLED))
+    assert {c.holds for c in study.claims(broken)} == {"undecided"}
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_another_order_makes_the_claim_false(study: ModuleType, table: pd.DataFrame, order: int) -> None:
+    """Twelve replicas of two sizes tell order ½ from an error that stays, and from one that falls like 1/S."""
+    wrong = table.assign(gap=table["gap"] * (table["samples"] / SAMPLES[0]) ** (0.5 - order))
+    assert claim(study, wrong, "S1.1").holds == "false"
+
+
 @pytest.fixture(scope="module")
 def wrong_mean(study: ModuleType, table: pd.DataFrame) -> pd.DataFrame:
-    """Networks trained with a data term that is divided by √S in place of S, right at the least S alone."""
+    """Networks trained with a data term that grows like S^0.03, 11 % too large at the largest S, on the same branch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Problem, "weight", property(lambda problem: (SAMPLES[0] * problem.data.points) ** -0.5))
+        patch.setattr(
+            Problem,
+            "weight",
+            property(lambda problem: (problem.data.points / SAMPLES[0]) ** 0.03 / problem.data.points),
+        )
         return rows(study)
 
 
 @pytest.mark.parametrize("name", ["S1.1", "S1.2", "S1.3", "S1.4", "S1.5", "S1.6"])
 def test_a_wrong_mean_makes_the_claim_false(study: ModuleType, wrong_mean: pd.DataFrame, name: str) -> None:
-    """The planted error is in the package: 1/√S in place of 1/S."""
+    """The planted error is in the package: another power of S than 1/S, 0.03 away from it."""
     assert claim(study, wrong_mean, name).holds == "false"
 
 
@@ -119,9 +150,22 @@ def test_a_depth_error_without_its_depth_makes_the_joint_claim_false(
     study: ModuleType, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """e₁ in place of e₁/n, which only the joint error sees."""
+    assert claim(study, table, "S1.3").holds == "true"
     constant = expansion.value_constant(study.population(POINTS), study.limits()[math.inf])
     planted = table.assign(predicted_mean=table["predicted_mean"] + constant * (1 - 1 / table["depth"]))
     assert claim(study, planted, "S1.3").holds == "false"
+
+
+def test_a_constant_of_depth_that_is_a_third_too_large_makes_the_joint_claim_false(
+    study: ModuleType, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.3 e₁, with as many data as the means need to tell the two."""
+    S, right = 8192, study.predicted_depth_gap
+    sound = [{"samples": S, "replica": r, "depth": 4.0, **study.measure(S, r, 4)} for r in range(REPLICAS)]
+    assert claim(study, pd.concat([table, pd.DataFrame(sound)]), "S1.3").holds == "true"
+    monkeypatch.setattr(study, "predicted_depth_gap", lambda depth: 1.3 * right(depth))
+    wrong = [row | {"predicted_mean": study.measure(S, 0, 4)["predicted_mean"]} for row in sound]
+    assert claim(study, pd.concat([table, pd.DataFrame(wrong)]), "S1.3").holds == "false"
 
 
 def test_a_coarse_population_makes_its_claim_false(
