@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from deeplimit import Data, Problem, activation, compare, data, dense, network, plot, study, volterra
-from deeplimit.claims import Claim, doubts, farthest
+from deeplimit.claims import Claim, doubts, farthest, largest
 from deeplimit.minimum import Minimum
 
 LINE = torch.tensor([[-1.0, -0.5], [0.2, 1.0], [1.0, 0.3]], dtype=torch.float64)  # x and y of three points
@@ -264,17 +264,18 @@ def minima_claims(table: pd.DataFrame) -> list[Claim]:
             "definition",
             "largest difference of a state",
             predicted=0,
-            observed=float(table["resnet_difference"].max()),
+            observed=largest(table["resnet_difference"]),
             tolerance=1e-13,
             falsified_by="a state that differs by more than sums in another order do",
+            doubts=doubt,
         ),
     ]
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """What the table shows."""
-    example = table["part"] == EXAMPLE
-    found = forward_claims(table[example]) + minima_claims(table[~example])
+    """What the table shows; a row that failed does not know its part, and no claim is decided without it."""
+    example, failed = table["part"] == EXAMPLE, table["part"].isna()
+    found = forward_claims(table[example | failed]) + minima_claims(table[~example])
     return sorted(found, key=lambda claim: claim.id)
 
 

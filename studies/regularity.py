@@ -57,7 +57,6 @@ POINTS = 40
 
 QUICK = {"NAMES": ["three_points", "kink"], "DEPTHS": [8, 16, 32, 64, 128, 256]}
 LINE = ["data", "depth", "second_sup", "third_sup", "curvature_error", "hamiltonian_spread", "status", "limit_status"]
-TRUSTED = ("converged:", "converged to")  # not "converged, but on another branch"
 LABELS = {
     "depth": "depth n",
     "t": "t",
@@ -184,14 +183,13 @@ def doubted(table: pd.DataFrame) -> tuple[str, ...]:
     """Why the rows cannot carry a claim; those of relu have no limit that could be doubted."""
     limited = table[table["limit_status"] != ""]
     kinked = table[table["limit_status"] == ""].drop(columns="limit_status")
-    return tuple(
-        reason for part in (limited, kinked) if len(part) for reason in doubts(part, "data", "depth", trusted=TRUSTED)
-    )
+    return tuple(reason for part in (limited, kinked) if len(part) for reason in doubts(part, "data", "depth"))
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the regularity theory says, against the table."""
-    smooth, kinked = (table[table["activation"].eq("relu") == relu] for relu in (False, True))
+    relu = table["data"].map({name: not problem.activation.smooth for name, problem in PROBLEMS.items()})
+    smooth, kinked = table[~relu], table[relu]
     return [
         _rate(
             "T7.1",

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from deeplimit import Problem, compare, continuum, data, discrete, expansion, plot, study
-from deeplimit.claims import Claim, doubts, farthest
+from deeplimit.claims import Claim, doubts, farthest, largest
 from deeplimit.control import Curve
 from deeplimit.minimum import Minimum
 
@@ -214,7 +214,7 @@ def minimiser_claims(groups: list[pd.DataFrame], why: tuple[str, ...]) -> list[C
         )
         for number, name in zip((11, 12, 13, 14), NORMS, strict=True)
     ]
-    defects = [g["boundary_defect"].max() for g in groups]
+    defects = [largest(g["boundary_defect"]) for g in groups]
     ratios = [tends_to(g["depth"], g[f"control_{k}"] / g[f"predicted_{k}"]) for g in groups for k in NORMS]
     return [
         *found,

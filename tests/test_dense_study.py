@@ -137,6 +137,14 @@ def test_a_row_that_did_not_converge_makes_the_claims_undecided(solved: ModuleTy
     assert found["D1.4"] == found["D1.5"] == found["D1.6"] == "undecided"
 
 
+def test_a_row_that_failed_makes_every_claim_undecided(solved: ModuleType) -> None:
+    """It has a status alone, so that it could belong to any part, and its numbers are not passed over."""
+    table = pd.concat([measured(solved, "forward"), measured(solved, "minima")], ignore_index=True)
+    table.loc[6] = np.nan
+    table.loc[6, "status"] = "failed: ValueError: planted"
+    assert set(verdicts(solved.claims(table)).values()) == {"undecided"}
+
+
 def test_the_study_writes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Table, record, and two figures."""
     sizes = {"FORWARD": [4, 8, 16], "DEPTHS": [2, 4, 8], "STARTS": 1, "DEGREES": [4, 6], "DRAWN": [2, 4]}
