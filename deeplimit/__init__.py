@@ -100,8 +100,8 @@ __all__ = [
     "trace",
     "triangle",
     "variants",
-    "volterra",
     "verify",
+    "volterra",
 ]
 
 

@@ -92,7 +92,9 @@ EVALUATION: dict[str, tuple[list[str], Plant]] = {
     ),
     "an interpolant that runs backwards": (
         ["T3.4"],
-        lambda patch: patch.setattr(Layers, "interpolant", lambda layers: INTERPOLANT(replace(layers, K=layers.K.flip(0)))),
+        lambda patch: patch.setattr(
+            Layers, "interpolant", lambda layers: INTERPOLANT(replace(layers, K=layers.K.flip(0)))
+        ),
     ),
     "an assignment that pairs in reverse": (
         ["T6.1", "T6.2", "T6.3"],
