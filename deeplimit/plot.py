@@ -121,8 +121,10 @@ def _rate_panel(
     ax.minorticks_off()
     if " / " in columns[0]:
         return _ratio_panel(ax, group, depth, columns, colours)
-    for column, marker in zip(columns, itertools.cycle(MARKERS), strict=False):
-        look: Any = {"color": colours[column], "marker": marker, "ms": 4, "lw": 1.2}
+    for k, (column, marker) in enumerate(zip(columns, itertools.cycle(MARKERS), strict=False)):
+        # later columns have larger, hollow markers below the earlier ones, so that equal gaps are all seen
+        look: Any = {"color": colours[column], "marker": marker, "ms": 4 + 2 * k, "lw": 1.2, "zorder": 3 - 0.1 * k}
+        look |= {"mfc": colours[column] if k == 0 else "none"}
         ax.plot(depth, group[column].abs(), label=SYMBOLS.get(column, column), **look)
     if "value_gap" in columns and "predicted_gap" in group and group["predicted_gap"].notna().any():
         ax.plot(depth, group["predicted_gap"].abs(), color="black", lw=1.2, ls=":", label=SYMBOLS["predicted_gap"])
