@@ -36,7 +36,7 @@ def table(reference: Solved) -> pd.DataFrame:
 
 
 def test_scaled_value_gaps_are_the_tabulated_ones(table: pd.DataFrame) -> None:
-    """The digest tabulates n (min E_n − min E_∞) to six digits."""
+    """The reference tabulates n (min E_n − min E_∞) to six digits."""
     scaled = table["depth"] * table["value_gap"]
     assert scaled.round(6).tolist() == [0.087212, 0.087195, 0.087183, 0.087176, 0.087172, 0.087171]
 

@@ -57,7 +57,7 @@ def test_constant_of_the_bias_only_problem_is_the_derivative_of_its_closed_form(
 
 
 def test_constant_of_the_reference_problem_is_the_published_one(reference: Problem) -> None:
-    """The digest gives 0.0871686260 from a boundary-value solver."""
+    """The reference is 0.0871686260, from a boundary-value solver."""
     limit = limit_of(reference)
     assert expansion.value_constant(reference, limit) == pytest.approx(0.0871686260, abs=1e-7)
     assert expansion.value_constant(reference, limit.control) == expansion.value_constant(reference, limit)
@@ -77,7 +77,7 @@ def test_constant_is_what_trained_networks_show() -> None:
 
 
 def test_network_shows_the_published_constants() -> None:
-    """The digest's table for the ring, tanh and relu, made from the costates and states of trained networks."""
+    """The reference table for the ring, tanh and relu, made from the costates and states of trained networks."""
     tables = {
         "tanh": (4, {16: 0.05729, 32: 0.05914, 64: 0.05998}),
         "relu": (0, {16: 0.174}),

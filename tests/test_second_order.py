@@ -133,7 +133,7 @@ def test_the_order_is_that_of_the_resolved_depths() -> None:
 
 
 def test_committed_claims_are_true_with_the_published_constant() -> None:
-    """All five problems to depth 1024; e₁ of the reference problem is the digest's .0871686260."""
+    """All five problems to depth 1024; e₁ of the reference problem is .0871686260."""
     table = study.read(ROOT / "results" / "second_order")
     module = load("second_order")
     assert table.groupby("data")["depth"].max().to_dict() == dict.fromkeys(module.DATA, 1024)
