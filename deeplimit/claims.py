@@ -94,9 +94,15 @@ class Claim:
         return "; ".join([*self.doubts, *missing])
 
     def __str__(self) -> str:
-        predicted = f"{self.relation} {self.predicted:.6g} ± {self.tolerance:.2g}"
         verdict = self.holds + (f" ({self.reason})" if self.reason else "")
-        return f"{self.id}  {self.statement}: {self.quantity} {self.observed:.6g}, predicted {predicted}: {verdict}"
+        return (
+            f"{self.id}  {self.statement}: {self.quantity} {self.observed:.6g}, predicted {prediction(self)}: {verdict}"
+        )
+
+
+def prediction(claim: Claim | pd.Series) -> str:
+    """Relation, prediction and tolerance of a claim or of a line of the ledger, such as "= 1 ± 0.02"."""
+    return f"{claim.relation} {claim.predicted:.6g}" + (f" ± {claim.tolerance:.2g}" if claim.tolerance else "")
 
 
 def farthest(values: Iterable[float], predicted: float) -> float:
@@ -193,12 +199,11 @@ def markdown(table: pd.DataFrame) -> str:
     """The ledger as README shows it; `used` is the part of the tolerance that the observation takes up."""
     lines = ["| " + " | ".join(SHOWN) + " |", "|" + "---|" * len(SHOWN)]
     for _, row in table.iterrows():
-        tolerance = f" ± {row['tolerance']:.2g}" if row["tolerance"] else ""
         used = abs(row["observed"] - row["predicted"]) / row["tolerance"] if row["tolerance"] else math.nan
         cells = [
             row["id"],
             f"{row['statement']} ({row['quantity']})",
-            f"{row['relation']} {row['predicted']:.6g}{tolerance}",
+            prediction(row),
             f"{row['observed']:.6g}",
             f"{used:.2g}" if row["relation"] == "=" and math.isfinite(used) else "",
             row["holds"],

@@ -50,20 +50,12 @@ def verify(
     home = studies or _home("studies")
     folder = results or (Path(tempfile.mkdtemp()) if quick else home.parent / RESULTS)
     try:
-        known = verification.studies(home)
         files = verification.studies(home, only or [])
         folder.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{len(files)} studies, {jobs} at a time, into {folder}", flush=True)
-    table = verification.run(
-        files,
-        folder,
-        quick=quick,
-        jobs=jobs,
-        report=lambda line: print(line, flush=True),
-        known=[path.stem for path in known],
-    )
+    table = verification.run(files, folder, quick=quick, jobs=jobs, report=lambda line: print(line, flush=True))
     earlier = sorted(set(table["study"]) - {path.stem for path in files})
     if earlier:
         print(f"claims of earlier runs: those of {', '.join(earlier)}")

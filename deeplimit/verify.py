@@ -69,15 +69,14 @@ class Run:
 
 
 def run(
-    files: Iterable[Path],
+    files: Sequence[Path],
     results: Path,
     *,
     quick: bool = False,
     jobs: int = 1,
     report: Callable[[str], None] = print,
-    known: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """Run studies, and write and return the ledger of all claims whose records lie in the folder of results.
+    """Run studies, and write and return the ledger: their claims, and the recorded ones of the studies beside them.
 
     Parameters
     ----------
@@ -89,8 +88,6 @@ def run(
         How many run at a time, each with one compute thread.
     report
         Called with a line for each study that has ended.
-    known
-        As the `studies` of `gather`.
     """
     results.mkdir(parents=True, exist_ok=True)
     runs = []
@@ -100,7 +97,8 @@ def run(
             runs.append(done)
             how = "done" if done.code == 0 else f"FAILED, see {results / done.study}.log"
             report(f"{done.study}: {how}, {done.seconds:.0f} s")
-    table = gather(results, runs, known)
+    beside = {path.stem for folder in {file.parent for file in files} for path in studies(folder)}
+    table = gather(results, runs, beside)
     write_atomically(
         results_path(results / LEDGER, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
     )
@@ -189,9 +187,7 @@ def lines(table: pd.DataFrame) -> list[str]:
     text = []
     width = max((len(identifier) for identifier in table["id"]), default=0) + 2
     for _, row in table.iterrows():
-        tolerance = f" ± {row['tolerance']:.2g}" if row["tolerance"] else ""
-        predicted = f"{row['relation']} {row['predicted']:.6g}{tolerance}"
-        numbers = f"{row['observed']:<14.7g}{predicted:<24}"
+        numbers = f"{row['observed']:<14.7g}{claims.prediction(row):<24}"
         text.append(f"{row['id']:<{width}}{row['holds']:<11}{numbers}{row['statement']}; {row['quantity']}")
         if row["holds"] == "undecided":
             text.append(f"{'':8}{row['study']}: {row['reason']}")
