@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from loading import STUDIES, load
 
+from deeplimit.claims import Claim
 from deeplimit.coordinates import Metric
 from deeplimit.problem import Problem
 from deeplimit.study import read
@@ -39,6 +42,24 @@ def redone(name: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[dict[str
     record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     found = {claim["id"]: claim["holds"] for claim in record["claims"]}
     return found, sorted(path.name for path in folder.glob("*.png"))
+
+
+def claim(module: ModuleType, table: pd.DataFrame, name: str) -> Claim:
+    """The claim with an id."""
+    (found,) = [c for c in module.claims(table) if c.id == name]
+    return found
+
+
+def measured_anew(module: ModuleType, **axes: Iterable[Any]) -> pd.DataFrame:
+    """The table of a study's `measure` over the product of axes, errors raised."""
+    points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    return pd.DataFrame([{**point, **module.measure(**point)} for point in points])
+
+
+def row(table: pd.DataFrame, place: tuple[str, int, int]) -> pd.Series:
+    """Which row is the one of a setting, time and depth."""
+    setting, time, depth = place
+    return (table["setting"] == setting) & (table["time"] == time) & (table["depth"] == depth)
 
 
 def with_failure(table: pd.DataFrame, row: int, *axes: str) -> pd.DataFrame:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
 from loading import load
-from planting import RESULTS
+from planting import RESULTS, claim, measured_anew, row
 
 from deeplimit import ridge, variants
-from deeplimit.claims import Claim
 from deeplimit.study import read
 
 TIMES, DEPTHS = [1, 4, 16], [4, 8]
@@ -27,8 +25,7 @@ def study() -> ModuleType:
 
 def rows(module: ModuleType, settings: list[str]) -> pd.DataFrame:
     """The table of some settings, measured anew."""
-    places = product(settings, TIMES, DEPTHS)
-    return pd.DataFrame([{"setting": s, "time": T, "depth": n, **module.measure(s, T, n)} for s, T, n in places])
+    return measured_anew(module, setting=settings, time=TIMES, depth=DEPTHS)
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +37,6 @@ def table(study: ModuleType) -> pd.DataFrame:
 def measured() -> dict[tuple[str, ...], pd.DataFrame]:
     """Rows with a planted error, shared by the claims that it makes false."""
     return {}
-
-
-def claim(module: ModuleType, table: pd.DataFrame, name: str) -> Claim:
-    (found,) = [c for c in module.claims(table) if c.id == name]
-    return found
-
-
-def row(table: pd.DataFrame, place: tuple[str, int, int]) -> pd.Series:
-    """Which row is the one of a setting, time and depth."""
-    setting, time, depth = place
-    return (table["setting"] == setting) & (table["time"] == time) & (table["depth"] == depth)
 
 
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
