@@ -12,19 +12,18 @@ frequency, and fast ones converge weakly only, to the constant A − B, which gi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from deeplimit import checks, optimise
-from deeplimit.control import DEEP, Layers
-from deeplimit.coordinates import Coordinates, Metric
+from deeplimit.control import Layers
 from deeplimit.data import Data
 from deeplimit.energy import Energy
 from deeplimit.minimum import Minimum
 from deeplimit.problem import Problem
+from deeplimit.ridge import RidgeCoordinates
 from deeplimit.sweep import EULER, Flow
 
 INPUTS = (1.0, -1.0)
@@ -148,32 +147,6 @@ def network(weights: np.ndarray) -> Layers:
     return Layers(K, torch.zeros_like(K[:, 0]), torch.ones_like(K[0]), torch.zeros_like(K[0, 0]))
 
 
-class UntiedCoordinates(Coordinates):
-    """u_i = √(α/n) θ_i: then the penalty α (1/n) Σ|θ_i|², the L² norm without its derivative, is |u|²."""
-
-    def __init__(self, metric: Metric, depth: int) -> None:
-        # the first coefficient is scaled by √τ, the others by the stretch
-        super().__init__(replace(metric, tau=dict.fromkeys(DEEP, 1 / depth)), depth, 1 / math.sqrt(depth))
-
-    @property
-    def stages(self) -> int:
-        return self.rows
-
-    def synthesise(self, coefficients: Tensor) -> Tensor:
-        return coefficients
-
-    def analyse(self, gradient: Tensor) -> Tensor:
-        return gradient
-
-    def control(self, u: np.ndarray) -> Layers:
-        """The network with coordinates u."""
-        return Layers(*(theta.clone() for theta in self.weights(u)))
-
-    def vector(self, layers: Layers) -> np.ndarray:
-        """The coordinates of a network of this depth."""
-        return self.pack({k: getattr(layers, k) for k in self._blocks})
-
-
 def minimise_untied(problem: Problem, start: Layers, *, tol: float = 1e-10) -> Minimum:
     """A local minimiser of the data term plus α (1/n) Σ|θ_i|² (instead of the H¹ norm) near the start.
 
@@ -182,7 +155,7 @@ def minimise_untied(problem: Problem, start: Layers, *, tol: float = 1e-10) -> M
     """
     checks.kind("start", start, Layers)
     problem.metric.check(start)
-    coordinates = UntiedCoordinates(problem.metric, start.depth)
+    coordinates = RidgeCoordinates(problem.metric, start.depth)
     energy = Energy(problem, coordinates, Flow(EULER, start.depth))
     minimum, _ = optimise.local_minimum(energy, coordinates.vector(start), coordinates.control, tol=tol, near=True)
     return minimum

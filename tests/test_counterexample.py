@@ -13,8 +13,9 @@ from problems import layers as network_of
 from scipy import optimize
 
 from deeplimit import Layers, counterexample, discrete, norms
-from deeplimit.counterexample import Oscillation, UntiedCoordinates, minimise_untied, network
+from deeplimit.counterexample import Oscillation, minimise_untied, network
 from deeplimit.energy import Energy
+from deeplimit.ridge import RidgeCoordinates
 from deeplimit.sweep import EULER, Flow
 
 SWING = Oscillation(rise=0.8, fall=0.4)
@@ -110,7 +111,7 @@ def test_untied_coordinates_make_the_l2_penalty_a_square() -> None:
     depth = 5
     theta = random_weights(case, depth, seed=0)
     problem = case.problem()
-    coordinates = UntiedCoordinates(problem.metric, depth)
+    coordinates = RidgeCoordinates(problem.metric, depth)
     u = coordinates.vector(network_of(theta))
     wanted = sum(case.alpha[k] * float((theta[k] ** 2).sum()) / (depth if k in "Kb" else 1) for k in "KbWc")
     assert u @ u == pytest.approx(wanted, rel=1e-13)

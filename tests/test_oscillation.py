@@ -14,7 +14,8 @@ from loading import load
 from planting import RESULTS, Plant, planted_ids, redone, verdicts, with_failure
 
 from deeplimit import activation, counterexample, discrete, norms
-from deeplimit.counterexample import Oscillation, UntiedCoordinates
+from deeplimit.counterexample import Oscillation
+from deeplimit.ridge import RidgeCoordinates
 from deeplimit.study import read
 
 SMALL: dict[str, Any] = {
@@ -101,11 +102,11 @@ def untied_for_tied(patch: pytest.MonkeyPatch) -> None:
 def sum_for_mean(patch: pytest.MonkeyPatch) -> None:
     """α Σ|θ_i|² without its 1/n."""
 
-    def scaling(self: UntiedCoordinates, block: str, stretch: float) -> tuple[torch.Tensor, np.ndarray]:
+    def scaling(self: RidgeCoordinates, block: str, stretch: float) -> tuple[torch.Tensor, np.ndarray]:
         root = math.sqrt(self.metric.alpha[block])
         return torch.full((self.rows,), root, dtype=torch.float64), np.ones(self.rows)
 
-    patch.setattr(UntiedCoordinates, "_scaling", scaling)
+    patch.setattr(RidgeCoordinates, "_scaling", scaling)
 
 
 def optimal_signs(patch: pytest.MonkeyPatch) -> None:
