@@ -64,7 +64,8 @@ class DataTerm:
     def _adjoint(self) -> tuple[Tensor, Tensor, Tensor]:
         """D = h σ'(Z), then q and λ of the adjoint sweep."""
         D = self.flow.scaled(self.problem.activation.first(self.Z))
-        return D, *self.flow.adjoint(D, self.weights.K, self._output_gradient @ self.weights.W)
+        q, lam, _ = self.flow.adjoint(D, self.weights.K, self._output_gradient @ self.weights.W)
+        return D, q, lam
 
     @cached_property
     def gradient(self) -> Weights:
@@ -85,7 +86,7 @@ class DataTerm:
         dY, dZ = self.flow.tangent(D, K, torch.baddbmm(v.b.unsqueeze(1), self.Y[:-1], v.K.mT))
         dz = torch.addmm(v.c, dY[-1], W.T) + self.X @ v.W.T
         dg = self.problem.weight * self.problem.loss.product(self.output, self.y, dz)
-        dq, _ = self.flow.adjoint(D, K, dg @ W + g @ v.W, (self._curvature * dZ, q @ v.K))
+        dq, _, _ = self.flow.adjoint(D, K, dg @ W + g @ v.W, (self._curvature * dZ, q @ v.K))
         return Weights(
             _outer(dq, self.Y[:-1]) + _outer(q, dY[:-1]),
             dq.sum(1),

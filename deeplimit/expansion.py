@@ -97,7 +97,7 @@ def estimated_value_constant(problem: Problem, layers: Layers) -> float:
     flow, sigma = Flow(EULER, layers.depth), problem.activation
     X, Z = flow.forward(problem.data.x, layers.K, layers.b, sigma.value)
     g = problem.weight * problem.loss.gradient(X[-1] @ layers.W.T + layers.c, problem.y)
-    _, p = flow.adjoint(flow.scaled(sigma.first(Z)), layers.K, g @ layers.W)
+    _, p, _ = flow.adjoint(flow.scaled(sigma.first(Z)), layers.K, g @ layers.W)
     return -0.5 * float((p[:-1] * torch.diff(sigma.value(Z), dim=0)).sum())
 
 
@@ -139,7 +139,7 @@ class EulerDefect(DataTerm):
         dg = self.problem.weight * self.problem.loss.product(self.output, self.y, dY[-1] @ W.T)
         # the source itself changes with Z through σ(Z) and with X through K'X
         along_Z = self._curvature * dZ - 0.5 * activation.first(self.Z) * (q @ K)
-        dq, _ = self.flow.adjoint(D, K, dg @ W, (along_Z, -0.5 * q @ self.dK))
+        dq, _, _ = self.flow.adjoint(D, K, dg @ W, (along_Z, -0.5 * q @ self.dK))
         along_K = dq.mT @ self.Y[:-1] + q.mT @ (dY[:-1] - 0.5 * activation.value(self.Z))
         weights = Weights(along_K, dq.sum(1), dg.T @ self.X + g.T @ dY[-1], dg.sum(0))
         zero = (torch.zeros_like(theta) for theta in (W, self.weights.c))

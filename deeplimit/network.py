@@ -67,8 +67,8 @@ def costates(problem: Problem, layers: Layers) -> tuple[Tensor, Tensor]:
     term, _ = _term(problem, layers)
     slope = problem.activation.first(term.Z)
     end = problem.weight * problem.loss.gradient(term.output, term.y) @ layers.W
-    steps, later = term.flow.adjoint(term.flow.scaled(slope), layers.K, end)
-    return torch.cat([(later[0] + steps[0] @ layers.K[0])[None], later]), slope * later
+    _, later, first = term.flow.adjoint(term.flow.scaled(slope), layers.K, end)
+    return torch.cat([first[None], later]), slope * later
 
 
 def gradient(problem: Problem, layers: Layers) -> Layers:

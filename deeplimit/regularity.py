@@ -126,8 +126,7 @@ def invariant(problem: Problem, layers: Layers, seed: int = 0) -> float:
     p, _ = network.costates(problem, layers)
     X, flow = network.states(problem, layers)[:-1], Flow(EULER, layers.depth)
     D = flow.scaled(problem.activation.first(X @ layers.K.mT + layers.b[:, None]))
-    # Flow.tangent starts at zero: the start enters as a source of every layer
-    dX = start + flow.tangent(D, layers.K, start @ layers.K.mT)[0]
+    dX, _ = flow.tangent(D, layers.K, torch.zeros_like(X), start)
     size = torch.linalg.vector_norm(p, dim=2).amax(0) * torch.linalg.vector_norm(dX, dim=2).amax(0)
     change = torch.diff((p * dX).sum(2), dim=0).abs().amax(0)
     return float((change / size.clamp(min=torch.finfo(size.dtype).tiny)).max())

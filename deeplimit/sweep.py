@@ -12,7 +12,7 @@ over all layers. With S samples, width d and T = steps × s stages, every stored
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ DORMAND_PRINCE8 = Tableau(DOP853.A[:12, :12], DOP853.B, DOP853.C[:12], order=8)
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """The recursions of one explicit method with `steps` steps on [0, 1].
+    """The recursions of one explicit method with `steps` steps on [0, 1], or through those from `first` to `last` − 1.
 
     The steps are equal, or `graded`: from t_k = (1 − cos(π k/steps))/2 to the next, as dense near the ends as the zeros
     of the polynomials that the weights of the limit are expanded in.
@@ -65,18 +65,38 @@ class Flow:
     tableau: Tableau
     steps: int
     graded: bool = False
+    first: int = 0
+    last: int | None = None
+
+    def part(self, first: int, last: int) -> Flow:
+        """The flow through its own steps first … last − 1 alone; parts one after the other are the whole.
+
+        Raises
+        ------
+        ValueError
+            If these are not at least one step of the flow.
+        """
+        if not 0 <= first < last <= self._count:
+            raise ValueError(f"a part wants 0 ≤ first < last ≤ {self._count}, got first = {first} and last = {last}")
+        return replace(self, first=self.first + first, last=self.first + last)
+
+    @property
+    def _count(self) -> int:
+        return (self.steps if self.last is None else self.last) - self.first
 
     @property
     def nodes(self) -> np.ndarray:
-        """The ends of the steps, shape (steps + 1,)."""
+        """The ends of the steps, from 0 to 1 for the whole flow, shape (number of steps + 1,)."""
         k = np.arange(self.steps + 1) / self.steps
-        return (1 - np.cos(np.pi * k)) / 2 if self.graded else k
+        t = (1 - np.cos(np.pi * k)) / 2 if self.graded else k
+        return t[self.first : self.first + self._count + 1]
 
     @property
     def times(self) -> np.ndarray:
         """The points of [0, 1] at which the stages take their weights, shape (T,)."""
         if not self.graded:
-            return ((np.arange(self.steps)[:, None] + self.tableau.c) / self.steps).ravel()
+            k = self.first + np.arange(self._count)
+            return ((k[:, None] + self.tableau.c) / self.steps).ravel()
         return (self.nodes[:-1, None] + np.diff(self.nodes)[:, None] * self.tableau.c).ravel()
 
     @property
@@ -92,7 +112,7 @@ class Flow:
     @property
     def stages(self) -> int:
         """The number T of weights in depth that the flow asks for."""
-        return self.steps * self.tableau.stages
+        return self._count * self.tableau.stages
 
     def forward(self, x: Tensor, K: Tensor, b: Tensor, sigma: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """States and arguments of σ along the flow.
@@ -119,11 +139,11 @@ class Flow:
                 slopes.advance(i, steps[i])
         return Y, Z
 
-    def tangent(self, D: Tensor, K: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Tangent states (dY, dZ): dZ_i = K_i dY_i + source_i, slopes D_i ∘ dZ_i with D = h σ'(Z), dY_0 = 0."""
+    def tangent(self, D: Tensor, K: Tensor, source: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tangent states (dY, dZ), dY_0 = start or 0: dZ_i = K_i dY_i + source_i, slopes D_i ∘ dZ_i, D = h σ'(Z)."""
         dY = source.new_empty(self.stages + 1, *source.shape[1:])
         dZ = torch.empty_like(source)
-        dY[0] = 0
+        dY[0] = 0 if start is None else start
         states, slopes = dY.unbind(), _Slopes(self, dY)
         for i, (dZi, KT, Di, si) in enumerate(
             zip(dZ.unbind(), K.mT.unbind(), D.unbind(), source.unbind(), strict=True)
@@ -138,8 +158,8 @@ class Flow:
 
     def adjoint(
         self, D: Tensor, K: Tensor, costate: Tensor, sources: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Costates of the stages, backward from the costate of X(1).
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Costates of the stages, backward from the costate of the last state, to that of the first.
 
         With λ_i the costate of F_i and μ_i that of Y_i:  q_i = D_i ∘ λ_i (+ e_i),  μ_i = K_iᵀ q_i (+ f_i).
 
@@ -149,7 +169,7 @@ class Flow:
 
         Returns
         -------
-        q : (T, S, d);  lam : (T, S, d)
+        q : (T, S, d);  lam : (T, S, d);  start : (S, d), the costate of Y_0
         """
         if self.tableau.stages == 1:
             return self._adjoint_euler(D, K, costate, sources)
@@ -178,11 +198,11 @@ class Flow:
                 end.add_(first)
                 if s > 1:
                     end.add_(targets[:-1].sum(0))
-        return q, lam
+        return q, lam, end.clone()
 
     def _adjoint_euler(
         self, D: Tensor, K: Tensor, costate: Tensor, sources: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         q = torch.empty_like(D)
         P = D.new_empty(self.stages + 1, *costate.shape)
         P[-1] = costate
@@ -198,7 +218,7 @@ class Flow:
                 qi, Di, Ki = layers[i]
                 torch.addcmul(e[i], Di, costates[i + 1], out=qi)
                 torch.addmm(f[i], qi, Ki, out=costates[i]).add_(costates[i + 1])
-        return q, P[1:]
+        return q, P[1:], P[0]
 
 
 class _Slopes:

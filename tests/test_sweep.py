@@ -200,21 +200,64 @@ def plain_flow(flow: Flow, x: Tensor, K: Tensor, b: Tensor) -> Tensor:
 @pytest.mark.parametrize("flow", FLOWS, ids=name)
 @pytest.mark.parametrize("sourced", [False, True])
 def test_the_adjoint_is_the_transpose_of_the_tangent(flow: Flow, sourced: bool) -> None:
-    """costate·dY_T + Σ f_i·dY_i + Σ e_i·dZ_i = Σ q_i·source_i for all sources, to machine precision."""
+    """costate·dY_T + Σ f_i·dY_i + Σ e_i·dZ_i = Σ q_i·source_i + costate_0·dY_0 for all sources and starts."""
     T, S, d = flow.stages, 3, 2
     D, K, source, costate = normal(T, S, d), normal(T, d, d, seed=1), normal(T, S, d, seed=2), normal(S, d, seed=3)
     D = D / flow.steps
-    e, f = normal(T, S, d, seed=4), normal(T, S, d, seed=5)
-    dY, dZ = flow.tangent(D, K, source)
-    q, lam = flow.adjoint(D, K, costate, (e, f) if sourced else None)
-    left = (costate * dY[-1]).sum()
-    if sourced:
-        left = left + (f * dY[:-1]).sum() + (e * dZ).sum()
-        torch.testing.assert_close(q, D * lam + e, rtol=1e-13, atol=1e-14)
-    else:
-        torch.testing.assert_close(q, D * lam, rtol=1e-13, atol=1e-14)
-    scale = float((q * source).abs().sum())
-    assert abs(float(left - (q * source).sum())) <= 1e-14 * scale
+    e, f, start = normal(T, S, d, seed=4), normal(T, S, d, seed=5), normal(S, d, seed=6)
+    q, lam, first = flow.adjoint(D, K, costate, (e, f) if sourced else None)
+    torch.testing.assert_close(q, D * lam + e if sourced else D * lam, rtol=1e-13, atol=1e-14)
+    for begin in (None, start):
+        dY, dZ = flow.tangent(D, K, source, begin)
+        assert torch.equal(dY[0], torch.zeros_like(start) if begin is None else start)
+        left, right = costate * dY[-1], first * dY[0]
+        if sourced:
+            left = left + (f * dY[:-1]).sum(0) + (e * dZ).sum(0)
+        scale = float((q * source).abs().sum() + right.abs().sum())
+        assert abs(float(left.sum() - (q * source).sum() - right.sum())) <= 1e-14 * scale
+
+
+# Parts
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=name)
+def test_parts_one_after_the_other_are_the_whole(flow: Flow) -> None:
+    """A recursion that is stopped and taken up again does the same operations: equal to the last bit, also in parts
+    of parts."""
+    T, S, d, s = flow.stages, 3, 2, flow.tableau.stages
+    x, K, b = normal(S, d), normal(T, d, d, seed=1), normal(T, d, seed=2)
+    D, source, costate, e, f = (normal(T, S, d, seed=k) / flow.steps for k in range(3, 8))
+    costate = costate[0]
+    Y, Z = flow.forward(x, K, b, torch.tanh)
+    dY, dZ = flow.tangent(D, K, source, x)
+    q, lam, first = flow.adjoint(D, K, costate, (e, f))
+    marks = sorted({0, flow.steps // 3, flow.steps - 1, flow.steps})
+    parts = [(i, j, flow.part(i, j)) for i, j in pairwise(marks)]
+    nested = [(2, 4, flow.part(1, flow.steps).part(1, 3))] if flow.steps > 3 else []
+    for i, j, part in parts + nested:
+        at, after = slice(i * s, j * s), slice(i * s + 1, j * s + 1)
+        assert part.stages == (j - i) * s and np.array_equal(part.nodes, flow.nodes[i : j + 1])
+        assert np.array_equal(part.times, flow.times[at])
+        assert torch.equal(part.scaled(source[at]), flow.scaled(source)[at])
+        Yp, Zp = part.forward(Y[i * s], K[at], b[at], torch.tanh)
+        assert torch.equal(Yp[1:], Y[after]) and torch.equal(Zp, Z[at])
+        dYp, dZp = part.tangent(D[at], K[at], source[at], dY[i * s])
+        assert torch.equal(dYp[1:], dY[after]) and torch.equal(dZp, dZ[at])
+    p = costate
+    for i, j, part in reversed(parts):
+        at = slice(i * s, j * s)
+        qp, lp, p = part.adjoint(D[at], K[at], p, (e[at], f[at]))
+        assert torch.equal(qp, q[at]) and torch.equal(lp, lam[at])
+    assert torch.equal(p, first)
+
+
+@pytest.mark.parametrize(("first", "last"), [(-1, 2), (2, 2), (3, 2), (0, 8)])
+def test_a_part_is_at_least_one_step_of_the_flow(first: int, last: int) -> None:
+    """Seven steps are 0 … 6; the sentence names both ends."""
+    with pytest.raises(ValueError, match=rf"0 ≤ first < last ≤ 7, got first = {first} and last = {last}"):
+        Flow(EULER, 7).part(first, last)
+    with pytest.raises(ValueError, match="last ≤ 2"):
+        Flow(EULER, 7).part(3, 5).part(0, 3)
 
 
 @pytest.mark.parametrize("n", [1, 8, 64, 512])
@@ -228,7 +271,7 @@ def test_costate_and_tangent_pair_to_a_constant(n: int) -> None:
     source = torch.zeros(n, S, d, dtype=torch.float64)
     source[0] = normal(S, d, seed=3)
     dX, _ = flow.tangent(D, K, source)
-    _, p = flow.adjoint(D, K, normal(S, d, seed=4))
+    _, p, _ = flow.adjoint(D, K, normal(S, d, seed=4))
     pairing = (p * dX[1:]).sum(-1)  # p[i] is the costate of X_{i+1}
     size = float((p.norm(dim=-1) * dX[1:].norm(dim=-1)).max())
     assert float((pairing - pairing[:1]).abs().max()) <= 4e-16 * size * max(8, math.sqrt(n))
