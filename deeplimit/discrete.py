@@ -320,7 +320,12 @@ def branches(
 
 
 def symmetries(problem: Problem) -> list[Symmetry]:
-    """The signed permutations that keep the data, and with them E_n and E_∞; the identity first."""
+    """The signed permutations that keep the data, and with them E_n and E_∞; the identity first.
+
+    The identity alone for a joint problem, of which no rank has all the data.
+    """
+    if problem.group.size > 1:
+        return [symmetry.identity(problem.width, problem.outputs)]
     return symmetry.group(
         problem.data.x, problem.y, activation=problem.activation, loss=problem.loss, trainable=problem.trainable
     )

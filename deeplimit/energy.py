@@ -99,28 +99,34 @@ class Point:
     """E at one u: value, gradient and Hessian products, each computed when first asked for."""
 
     def __init__(self, energy: Energy, u: np.ndarray) -> None:
-        self._coordinates, self._u = energy.coordinates, u
-        self._term = DataTerm(energy.problem, energy.flow, energy.coordinates.weights(u))
+        self._coordinates, self._group, self._u = energy.coordinates, energy.problem.group, u
+        self._term = DataTerm(energy.problem.part, energy.flow, energy.coordinates.weights(u))
 
-    @property
+    def _sum(self, part: np.ndarray, *context: str | np.ndarray) -> np.ndarray:
+        """Over the ranks that share the samples, which must be at the same u."""
+        return self._group.sum(part, self._u, *context)
+
+    @cached_property
     def data_loss(self) -> float:
         """The data term alone."""
-        return self._term.value
+        return float(self._sum(np.array([self._term.value]), "value")[0])
 
     @cached_property
     def value(self) -> float:
         """E(u)."""
-        return self._term.value + float(np.sum((self._coordinates.penalty * self._u) ** 2))
+        return self.data_loss + float(np.sum((self._coordinates.penalty * self._u) ** 2))
 
     @cached_property
     def gradient(self) -> np.ndarray:
         """∂E/∂u = 2u + (data term)."""
-        return 2 * self._coordinates.penalty * self._u + self._coordinates.collect(self._term.gradient)
+        data = self._sum(self._coordinates.collect(self._term.gradient), "gradient")
+        return 2 * self._coordinates.penalty * self._u + data
 
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian times v = 2v + (data term)."""
         direction = self._coordinates.weights(v, fixed=False)
-        return 2 * self._coordinates.penalty * v + self._coordinates.collect(self._term.product(direction))
+        data = self._sum(self._coordinates.collect(self._term.product(direction)), "product", v)
+        return 2 * self._coordinates.penalty * v + data
 
 
 class Energy:

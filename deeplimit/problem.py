@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from copy import copy
@@ -18,6 +19,7 @@ from deeplimit.control import BLOCKS, DEEP
 from deeplimit.coordinates import Metric
 from deeplimit.data import Data
 from deeplimit.loss import Loss
+from deeplimit.ranks import ALONE, Ranks, RanksError
 
 
 def _per_block(name: str, value: Any, blocks: str, needed: str) -> dict[str, float]:
@@ -88,6 +90,9 @@ class Problem:
     trainable: str
     reduction: str
     drop_hypotheses: bool
+    samples: Data = field(init=False)
+    points: int = field(init=False)
+    group: Ranks = field(init=False)
     y: Tensor = field(init=False)
     dropped: tuple[str, ...] = field(init=False)
 
@@ -110,7 +115,8 @@ class Problem:
         if reduction not in ("sum", "mean"):
             raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
         blocks = _trainable(trainable)
-        self._set(data=data, reduction=reduction, drop_hypotheses=drop_hypotheses, trainable=blocks)
+        self._set(samples=data, points=data.points, group=ALONE)
+        self._set(reduction=reduction, drop_hypotheses=drop_hypotheses, trainable=blocks)
         self._set(activation=activations.get(activation), loss=losses.get(loss))
         self._set(alpha=_per_block("alpha", alpha, BLOCKS, blocks))
         self._set(tau=_per_block("tau", tau, DEEP, "".join(k for k in DEEP if k in blocks)))
@@ -127,7 +133,7 @@ class Problem:
     def __repr__(self) -> str:
         words = {"activation": self.activation.name, "loss": self.loss.name}
         values = {k: _short(getattr(self, k)) for k in ("alpha", "tau", "trainable", "reduction", "drop_hypotheses")}
-        return f"Problem({self.data!r}, {', '.join(f'{k}={v!r}' for k, v in (words | values).items())})"
+        return f"Problem({self.samples!r}, {', '.join(f'{k}={v!r}' for k, v in (words | values).items())})"
 
     def _check_positive(self) -> tuple[str, ...]:
         """The hypotheses α > 0, τ > 0 that are dropped; an error unless that was asked for."""
@@ -146,14 +152,50 @@ class Problem:
         """The same problem with σ smoothed over the width ε; itself where σ is smooth."""
         if self.activation.smoothed is None:
             return self
+        return self._with(activation=self.activation.smoothed(width))
+
+    def _with(self, **values: Any) -> Problem:
         problem = copy(self)
-        problem._set(activation=self.activation.smoothed(width))
+        problem._set(**values)
         return problem
+
+    def joint(self, group: Ranks) -> Problem:
+        """The problem whose samples are those of all ranks of a group: a step that all take together.
+
+        `discrete` and `continuum` minimise it, the same calls on every rank; what else takes a problem wants all
+        samples in one place, and says so.
+
+        Raises
+        ------
+        RanksError
+            On every rank, unless the problems differ in their samples only.
+        """
+        checks.kind("group", group, Ranks)
+        told = [json.loads(text) for text in group.gather(json.dumps(self._common() | {"points": self.samples.points}))]
+        for name in self._common():
+            for rank, other in enumerate(told):
+                if other[name] != told[0][name]:
+                    raise RanksError(
+                        f"the problems of the ranks must agree, but {name} is {told[0][name]!r} on rank 0 "
+                        f"and {other[name]!r} on rank {rank}"
+                    )
+        return self._with(group=group, points=sum(other["points"] for other in told))
+
+    def _common(self) -> dict[str, Any]:
+        """What the problems of all ranks share."""
+        names = {"activation": self.activation.name, "loss": self.loss.name}
+        sizes = {"width": self.width, "outputs": self.outputs}
+        return sizes | names | {k: getattr(self, k) for k in ("alpha", "tau", "trainable", "reduction")}
+
+    @property
+    def part(self) -> Problem:
+        """The data term of this rank's samples alone: those of all ranks add up to the joint problem's."""
+        return self if self.group.size == 1 else self._with(group=ALONE)
 
     @property
     def width(self) -> int:
         """d, the number of features and the width of every layer."""
-        return self.data.width
+        return self.samples.width
 
     @property
     def outputs(self) -> int:
@@ -163,7 +205,7 @@ class Problem:
     @property
     def weight(self) -> float:
         """The factor of the sum over the samples: 1, or 1/S for reduction="mean"."""
-        return 1.0 if self.reduction == "sum" else 1.0 / self.data.points
+        return 1.0 if self.reduction == "sum" else 1.0 / self.points
 
     @property
     def metric(self) -> Metric:
@@ -173,8 +215,8 @@ class Problem:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a record of a study should say: conversions of the data, hypotheses that are not met."""
-        notes = list(self.data.notes)
-        if self.y.shape != self.data.y.shape:
+        notes = list(self.samples.notes)
+        if self.y.shape != self.samples.y.shape:
             notes.append(f"class numbers turned into {self.outputs} one-hot columns")
         notes += [f"hypothesis dropped: {d}" for d in self.dropped]
         if not self.activation.zero_at_zero:
@@ -182,3 +224,14 @@ class Problem:
         if math.isinf(self.activation.lipschitz):
             notes.append(f"hypothesis not met: {self.activation.name} is not globally Lipschitz")
         return tuple(notes)
+
+
+def _all_samples(problem: Problem) -> Data:
+    if problem.group.size > 1:
+        ranks = f"{problem.group.size} ranks"
+        raise ValueError(f"this wants all samples in one place, but those of a joint problem lie on {ranks}")
+    return problem.samples
+
+
+# A field that looks before it gives, so that nobody takes one rank's samples for all of them.
+Problem.data = property(_all_samples)  # type: ignore[assignment]

@@ -115,6 +115,11 @@ def group(x: Tensor, y: Tensor, *, activation: Activation, loss: Loss, trainable
     return [Symmetry(_signed(g[:d]), _signed([(j - d, e) for j, e in g[d:]] or g)) for g in found]
 
 
+def identity(width: int, outputs: int) -> Symmetry:
+    """What keeps all data of a width and a number of outputs."""
+    return Symmetry(*(_signed([(j, 1) for j in range(size)]) for size in (width, outputs)))
+
+
 def _signed(images: list[Image]) -> SignedPermutation:
     order, sign = zip(*images, strict=True)
     return SignedPermutation(torch.tensor(order), torch.tensor(sign, dtype=torch.float64))

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # names separated by `|`, or chains separated by `,`, never import each other. A package counts as one name.
 NETWORKS = """
 checks
-activation | data | loss | threads , control → coordinates | norms → irregular , minimum | spectrum → optimise
+activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
 symmetry , problem → sweep → energy → network
 discrete | continuum | pontryagin
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
@@ -148,7 +148,18 @@ def test_the_layers_say_what_the_design_says() -> None:
     allowed = allowed_imports()
     leaves = {"activation", "control", "data", "loss", "minimum", "spectrum", "threads"}
     assert all(allowed[leaf] == {"checks"} for leaf in leaves)
-    assert allowed["energy"] == {*leaves, "checks", "coordinates", "norms", "irregular", "optimise", "problem", "sweep"}
+    assert allowed["ranks"] == {"checks", "data"}
+    assert allowed["energy"] == {
+        *leaves,
+        "checks",
+        "ranks",
+        "coordinates",
+        "norms",
+        "irregular",
+        "optimise",
+        "problem",
+        "sweep",
+    }
     for name in ("discrete", "continuum", "pontryagin"):
         assert allowed[name] == {*allowed["energy"], "energy", "network", "symmetry"}
     assert allowed["compare"] - allowed["expansion"] == {"expansion", "ridge", "gamma", "counterexample", "regularity"}
