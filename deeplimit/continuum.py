@@ -78,7 +78,7 @@ def states(problem: Problem, curve: Curve, steps: int, x: Tensor | None = None) 
     refined = steps * -(-_steps(curve) // steps)
     K, b = curve.at(DORMAND_PRINCE8.times(refined))
     start = problem.data.x if x is None else x
-    Y, _ = Flow(DORMAND_PRINCE8, refined).forward(start, K, b, problem.activation.value)
+    Y, _ = Flow(DORMAND_PRINCE8, refined).forward(start, K, b, problem.activation)
     return Y[:: DORMAND_PRINCE8.stages * (refined // steps)]
 
 

@@ -163,5 +163,5 @@ def minimise_untied(problem: Problem, start: Layers, *, tol: float = 1e-10) -> M
 
 def kink_distance(problem: Problem, layers: Layers) -> float:
     """min |K_i X_i + b_i| over layers, points and neurons: how far a network is from where relu has no derivative."""
-    _, Z = Flow(EULER, layers.depth).forward(problem.data.x, layers.K, layers.b, problem.activation.value)
+    _, Z = Flow(EULER, layers.depth).forward(problem.data.x, layers.K, layers.b, problem.activation)
     return float(torch.abs(Z).min())

@@ -39,7 +39,7 @@ class DataTerm:
         device = weights.W.device
         self.problem, self.flow, self.weights = problem, flow, weights
         self.x, self.y = problem.data.x.to(device), problem.y.to(device)
-        self.Y, self.Z = flow.forward(self.x, weights.K, weights.b, problem.activation.value)
+        self.Y, self.Z = flow.forward(self.x, weights.K, weights.b, problem.activation)
 
     @property
     def X(self) -> Tensor:

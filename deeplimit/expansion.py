@@ -95,7 +95,7 @@ def estimated_value_constant(problem: Problem, layers: Layers) -> float:
     checks.kind("layers", layers, Layers)
     problem.metric.check(layers)
     flow, sigma = Flow(EULER, layers.depth), problem.activation
-    X, Z = flow.forward(problem.data.x, layers.K, layers.b, sigma.value)
+    X, Z = flow.forward(problem.data.x, layers.K, layers.b, sigma)
     g = problem.weight * problem.loss.gradient(X[-1] @ layers.W.T + layers.c, problem.y)
     _, p, _ = flow.adjoint(flow.scaled(sigma.first(Z)), layers.K, g @ layers.W)
     return -0.5 * float((p[:-1] * torch.diff(sigma.value(Z), dim=0)).sum())

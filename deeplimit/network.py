@@ -52,7 +52,7 @@ def states(problem: Problem, layers: Layers, x: Tensor | None = None) -> Tensor:
     checks.kind("layers", layers, Layers)
     problem.metric.check(layers)
     start = (problem.data.x if x is None else x).to(layers.K.device)
-    return Flow(EULER, layers.depth).forward(start, layers.K, layers.b, problem.activation.value)[0]
+    return Flow(EULER, layers.depth).forward(start, layers.K, layers.b, problem.activation)[0]
 
 
 def costates(problem: Problem, layers: Layers) -> tuple[Tensor, Tensor]:

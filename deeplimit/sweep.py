@@ -13,11 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.integrate import DOP853
 from torch import Tensor
+
+from deeplimit import kernels, recursion
+from deeplimit.activation import Activation
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +119,9 @@ class Flow:
         """The number T of weights in depth that the flow asks for."""
         return self._count * self.tableau.stages
 
-    def forward(self, x: Tensor, K: Tensor, b: Tensor, sigma: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, K: Tensor, b: Tensor, sigma: Activation | Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """States and arguments of σ along the flow.
 
         Parameters
@@ -126,34 +133,22 @@ class Flow:
         Y : (T + 1, S, d), the stage inputs, Y[k·s] = X(t_k), Y[T] = X(1);  Z : (T, S, d), Z_i = K_i Y_i + b_i
         """
         Y = x.new_empty(self.stages + 1, *x.shape)
-        Z = torch.empty_like(Y[:-1])
-        Y[0] = x
-        states, slopes = Y.unbind(), _Slopes(self, Y)
-        steps = np.broadcast_to(self.step, self.stages).tolist()
-        for i, (Zi, KT, bi) in enumerate(zip(Z.unbind(), K.mT.unbind(), b.unbind(), strict=True)):
-            torch.addmm(bi, states[i], KT, out=Zi)
-            if self.tableau.stages == 1:
-                torch.add(states[i], sigma(Zi), alpha=steps[i], out=states[i + 1])
-            else:
-                slopes.slot(i).copy_(sigma(Zi))
-                slopes.advance(i, steps[i])
+        Z = x.new_empty(self.stages, *x.shape)
+        h, rows = np.broadcast_to(self.step, self.stages), self.tableau.rows()
+        scalar = sigma.scalar if isinstance(sigma, Activation) else None
+        sweep: Callable[..., None] = partial(recursion.forward, _filling(sigma, x))
+        if scalar is not None and _compiled(x):
+            sweep = kernels.forward(scalar)
+        sweep(*_arrays(x, K, b), h, rows, *_arrays(Y, Z))
         return Y, Z
 
     def tangent(self, D: Tensor, K: Tensor, source: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Tangent states (dY, dZ), dY_0 = start or 0: dZ_i = K_i dY_i + source_i, slopes D_i ∘ dZ_i, D = h σ'(Z)."""
         dY = source.new_empty(self.stages + 1, *source.shape[1:])
-        dZ = torch.empty_like(source)
-        dY[0] = 0 if start is None else start
-        states, slopes = dY.unbind(), _Slopes(self, dY)
-        for i, (dZi, KT, Di, si) in enumerate(
-            zip(dZ.unbind(), K.mT.unbind(), D.unbind(), source.unbind(), strict=True)
-        ):
-            torch.addmm(si, states[i], KT, out=dZi)
-            if self.tableau.stages == 1:
-                torch.addcmul(states[i], Di, dZi, out=states[i + 1])
-            else:
-                torch.mul(Di, dZi, out=slopes.slot(i))
-                slopes.advance(i)
+        dZ = source.new_empty(source.shape)
+        begin = torch.zeros_like(dY[0]) if start is None else start
+        sweep: Callable[..., None] = kernels.tangent() if _compiled(begin) else recursion.tangent
+        sweep(*_arrays(D, K, source, begin), self.tableau.rows(), *_arrays(dY, dZ))
         return dY, dZ
 
     def adjoint(
@@ -171,72 +166,29 @@ class Flow:
         -------
         q : (T, S, d);  lam : (T, S, d);  start : (S, d), the costate of Y_0
         """
-        if self.tableau.stages == 1:
-            return self._adjoint_euler(D, K, costate, sources)
-        s, points = self.tableau.stages, costate.numel()
-        rows = torch.as_tensor(self.tableau.rows(), device=D.device)
-        q, lam = torch.empty_like(D), torch.empty_like(D)
-        # costates of the targets of the stages: μ_1 … μ_{s−1}, then that of the end of the step
-        targets = D.new_empty(s, *D.shape[1:])
-        below = [(targets.view(s, points)[j:].T, rows[j:, j].contiguous(), targets[j - 1]) for j in range(s)]
-        end, first = targets[s - 1], torch.empty_like(costate)
-        end.copy_(costate)
-        layers = list(zip(q.unbind(), lam.unbind(), D.unbind(), K.unbind(), strict=True))
-        e, f = (source.unbind() for source in sources) if sources is not None else ((), ())
-        for i in range(self.stages - 1, -1, -1):
-            j = i % s
-            (qi, li, Di, Ki), (later, row, mu) = layers[i], below[j]
-            torch.mv(later, row, out=li.view(points))
-            mu = mu if j > 0 else first
-            if sources is None:
-                torch.mul(Di, li, out=qi)
-                torch.mm(qi, Ki, out=mu)
-            else:
-                torch.addcmul(e[i], Di, li, out=qi)
-                torch.addmm(f[i], qi, Ki, out=mu)
-            if j == 0:
-                end.add_(first)
-                if s > 1:
-                    end.add_(targets[:-1].sum(0))
-        return q, lam, end.clone()
-
-    def _adjoint_euler(
-        self, D: Tensor, K: Tensor, costate: Tensor, sources: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        q = torch.empty_like(D)
-        P = D.new_empty(self.stages + 1, *costate.shape)
-        P[-1] = costate
-        costates, layers = P.unbind(), list(zip(q.unbind(), D.unbind(), K.unbind(), strict=True))
-        if sources is None:
-            for i in range(self.stages - 1, -1, -1):
-                qi, Di, Ki = layers[i]
-                torch.mul(Di, costates[i + 1], out=qi)
-                torch.addmm(costates[i + 1], qi, Ki, out=costates[i])
-        else:
-            e, f = (source.unbind() for source in sources)
-            for i in range(self.stages - 1, -1, -1):
-                qi, Di, Ki = layers[i]
-                torch.addcmul(e[i], Di, costates[i + 1], out=qi)
-                torch.addmm(f[i], qi, Ki, out=costates[i]).add_(costates[i + 1])
-        return q, P[1:], P[0]
+        q, lam, start = (a.new_empty(a.shape) for a in (D, D, costate))
+        none = D.new_empty(0, 0, 0)
+        sweep: Callable[..., None] = kernels.adjoint() if _compiled(costate) else recursion.adjoint
+        e, f = (none, none) if sources is None else sources
+        sweep(*_arrays(D, K, costate, e, f), self.tableau.rows(), *_arrays(q, lam, start))
+        return q, lam, start
 
 
-class _Slopes:
-    """The slopes of the current step, and the next stage input X + h Σ_l r_{jl} F_l from them."""
+def _compiled(x: Tensor) -> bool:
+    """Whether compiled loops sweep samples of these shapes, (S, d)."""
+    return x.device.type == "cpu" and kernels.pay(*x.shape)
 
-    def __init__(self, flow: Flow, Y: Tensor) -> None:
-        s = flow.tableau.stages
-        rows = torch.as_tensor(flow.tableau.rows(), device=Y.device)
-        slopes = Y.new_empty(s, Y[0].numel())
-        self.slots = [(slopes[j].view(Y.shape[1:]), slopes[: j + 1].T, rows[j, : j + 1].contiguous()) for j in range(s)]
-        self.states = Y.view(len(Y), -1).unbind()
 
-    def slot(self, i: int) -> Tensor:
-        """Where the slope of stage i goes, shape (S, d)."""
-        return self.slots[i % len(self.slots)][0]
+def _arrays(*tensors: Tensor) -> Any:
+    """The same memory as NumPy arrays, or the tensors themselves on another device than the CPU."""
+    return [a.contiguous().numpy() if a.device.type == "cpu" else a for a in tensors]
 
-    def advance(self, i: int, step: float = 1.0) -> None:
-        """Write the input of stage i + 1, or the end of the step."""
-        s = len(self.slots)
-        _, slopes, row = self.slots[i % s]
-        torch.addmv(self.states[i - i % s], slopes, row, alpha=step, out=self.states[i + 1])
+
+def _filling(sigma: Activation | Callable[[Tensor], Tensor], x: Tensor) -> Callable[..., object]:
+    """σ(z, out) for the arrays of the recursions."""
+    value = sigma.value if isinstance(sigma, Activation) else sigma
+    if x.device.type != "cpu":
+        return lambda z, out: out.copy_(value(z))
+    if isinstance(sigma, Activation) and sigma.array is not None:
+        return sigma.array
+    return lambda z, out: np.copyto(out, value(torch.from_numpy(z)).numpy())

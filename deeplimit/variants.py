@@ -208,7 +208,7 @@ def costates(problem: Problem, control: Layers | Curve, depth: int, *, variant: 
     problem.metric.check(control)
     coordinates, flow = get(variant).coordinates(problem.metric, depth), Flow(get(variant).tableau, depth)
     K, b, W, c = coordinates.weights(coordinates.vector(control))
-    Y, Z = flow.forward(problem.data.x, K, b, problem.activation.value)
+    Y, Z = flow.forward(problem.data.x, K, b, problem.activation)
     end = problem.weight * problem.loss.gradient(torch.addmm(c, Y[-1], W.T), problem.y) @ W
     q, _, _ = flow.adjoint(flow.scaled(problem.activation.first(Z)), K, end)
     blocks = (q @ K).unflatten(0, (depth, -1)).sum(1)
@@ -324,6 +324,8 @@ def _multiple(activation: Activation, factor: float) -> Activation:
         lipschitz=factor * activation.lipschitz,
         lipschitz_derivative=factor * activation.lipschitz_derivative,
         smoothed=None if smoothed is None else partial(_smoothed_multiple, activation, factor),
+        scalar=activation.scalar if factor == 1 else None,
+        array=activation.array if factor == 1 else None,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -220,3 +221,10 @@ def test_activations_cannot_be_changed() -> None:
     """They are shared by all problems of a program."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         ACTIVATIONS["tanh"].lipschitz = 2.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("twin", ["scalar", "array"])
+def test_a_twin_of_another_function_is_refused(twin: str) -> None:
+    """A changed value with the scalar or the array function of the old one would sweep two networks at once."""
+    with pytest.raises(ValueError, match=f"has a {twin} that is another function than its value"):
+        dataclasses.replace(ACTIVATIONS["tanh"], value=torch.sin, **({"scalar": None, "array": None} | {twin: np.tanh}))

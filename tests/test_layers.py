@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = """
 checks
 activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
-symmetry , problem → sweep → energy → network
+symmetry , kernels | problem | recursion → sweep → energy → network
 discrete | continuum | pontryagin
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
 triangle | autodiff → dense → volterra
@@ -148,18 +148,9 @@ def test_the_layers_say_what_the_design_says() -> None:
     allowed = allowed_imports()
     leaves = {"activation", "control", "data", "loss", "minimum", "spectrum", "threads"}
     assert all(allowed[leaf] == {"checks"} for leaf in leaves)
+    between = {"ranks", "coordinates", "norms", "irregular", "optimise", "kernels", "problem", "recursion", "sweep"}
     assert allowed["ranks"] == {"checks", "data"}
-    assert allowed["energy"] == {
-        *leaves,
-        "checks",
-        "ranks",
-        "coordinates",
-        "norms",
-        "irregular",
-        "optimise",
-        "problem",
-        "sweep",
-    }
+    assert allowed["energy"] == {*leaves, "checks", *between}
     for name in ("discrete", "continuum", "pontryagin"):
         assert allowed[name] == {*allowed["energy"], "energy", "network", "symmetry"}
     assert allowed["compare"] - allowed["expansion"] == {"expansion", "ridge", "gamma", "counterexample", "regularity"}

@@ -1,0 +1,146 @@
+"""The recursions of `sweep`, layer by layer: in NumPy for arrays of the CPU, in torch for those of another device.
+
+They fill the arrays that they are given. A call on a small array costs NumPy a third of what it costs torch, and its
+matrix products of large ones are no slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = Any  # np.ndarray or Tensor, the same for all arguments of a call
+
+
+def forward(
+    sigma: Callable[..., object], x: Array, K: Array, b: Array, h: np.ndarray, rows: np.ndarray, Y: Array, Z: Array
+) -> None:
+    """Y (T + 1, S, d) and Z (T, S, d) from σ(z, out), x (S, d), K (T, d, d), b (T, d), h (T,), rows (s, s)."""
+    ops, s = _operations(Z, rows), len(rows)
+    Y[0] = x
+    Z[:] = b[:, None]
+    y = start = Y[0]
+    layers = zip(ops.layers(Z), ops.layers(K.swapaxes(1, 2)), ops.layers(Y[1:]), h.tolist(), strict=True)
+    for i, (Zi, KT, after, step) in enumerate(layers):
+        j = i % s
+        start = y if j == 0 else start
+        ops.affine(Zi, y, KT, out=Zi)
+        sigma(Zi, ops.F[j])
+        ops.advance(start, j, step, out=after)
+        y = after
+
+
+def tangent(D: Array, K: Array, source: Array, start: Array | float, rows: np.ndarray, dY: Array, dZ: Array) -> None:
+    """dY (T + 1, S, d) and dZ (T, S, d) from D and source (T, S, d), start (S, d), rows (s, s)."""
+    ops, s = _operations(D, rows), len(rows)
+    dY[0] = start
+    y = base = dY[0]
+    for i, (Di, KT, source_i, dZi, after) in enumerate(
+        zip(*map(ops.layers, (D, K.swapaxes(1, 2), source, dZ, dY[1:])), strict=True)
+    ):
+        j = i % s
+        base = y if j == 0 else base
+        ops.affine(source_i, y, KT, out=dZi)
+        ops.multiply(Di, dZi, out=ops.F[j])
+        ops.advance(base, j, 1.0, out=after)
+        y = after
+
+
+def adjoint(
+    D: Array, K: Array, costate: Array, e: Array, f: Array, rows: np.ndarray, q: Array, lam: Array, start: Array
+) -> None:
+    """q and lam (T, S, d) and start (S, d) from D (T, S, d), costate (S, d), rows; e and f, if any, (T, S, d)."""
+    ops, s, sourced = _operations(D, rows), len(rows), len(e) > 0
+    # the costates of what the stages of a step lead to: μ_1 … μ_{s−1}, then that of its end
+    M, end = ops.F, ops.F[s - 1]
+    M[:] = 0
+    M[s - 1] = costate
+    layers = zip(*(ops.layers(a)[::-1] for a in (D, K, q, lam)), strict=True)
+    sources = zip(ops.layers(e)[::-1], ops.layers(f)[::-1], strict=True)
+    for i, (Di, Ki, qi, li) in enumerate(layers, start=1):
+        j = -i % s
+        ops.gather(j, out=li)
+        ops.multiply(Di, li, out=qi)
+        if sourced:
+            ei, fi = next(sources)
+            ops.add(qi, ei, out=qi)
+        mu = M[j - 1] if j > 0 else start
+        ops.product(qi, Ki, out=mu)
+        if sourced:
+            ops.add(mu, fi, out=mu)
+        if j == 0:
+            ops.add(end, start, out=end)
+            if s > 1:
+                ops.add(end, M[: s - 1].sum(0), out=end)
+    start[:] = end
+
+
+def _operations(like: Array, rows: np.ndarray) -> Any:
+    return _NumPy(like, rows) if isinstance(like, np.ndarray) else _Torch(like, rows)
+
+
+class _NumPy:
+    """What the recursions do with the arrays of a layer, and F: the slopes of a step, or costates.
+
+    With r_j the rows:  affine y + x K,  product x K,  advance y + h Σ_{l ≤ j} r_jl F_l,  gather Σ_{l ≥ j} r_lj F_l.
+    """
+
+    multiply, add, product = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.dot)
+
+    def __init__(self, like: np.ndarray, rows: np.ndarray) -> None:
+        s = len(rows)
+        self.F, self._sum = np.empty((s, *like.shape[1:])), np.empty(like.shape[1:])
+        self._flat = self.F.reshape(s, -1)
+        self._rows = [rows[j, : j + 1].copy() for j in range(s)]
+        self._columns = [rows[j:, j].copy() for j in range(s)]
+
+    @staticmethod
+    def layers(a: np.ndarray) -> np.ndarray:
+        return a
+
+    def affine(self, y: np.ndarray, x: np.ndarray, K: np.ndarray, out: np.ndarray) -> None:
+        np.add(y, np.dot(x, K, out=self._sum), out=out)
+
+    def advance(self, y: np.ndarray, j: int, h: float, out: np.ndarray) -> None:
+        self._combine(self._rows[j], 0, self._sum)
+        if h != 1:
+            np.multiply(self._sum, h, out=self._sum)
+        np.add(y, self._sum, out=out)
+
+    def gather(self, j: int, out: np.ndarray) -> None:
+        self._combine(self._columns[j], j, out)
+
+    def _combine(self, weights: np.ndarray, first: int, out: np.ndarray) -> None:
+        if len(weights) == 1:
+            np.multiply(self.F[first], weights[0], out=out)
+        else:
+            np.dot(weights, self._flat[first : first + len(weights)], out=out.reshape(-1))
+
+
+class _Torch:
+    """The same in torch."""
+
+    multiply, add, product = staticmethod(torch.mul), staticmethod(torch.add), staticmethod(torch.mm)
+    layers = staticmethod(Tensor.unbind)
+
+    def __init__(self, like: Tensor, rows: np.ndarray) -> None:
+        s = len(rows)
+        self.F = like.new_empty(s, *like.shape[1:])
+        weights, flat = torch.as_tensor(rows, device=like.device), self.F.view(s, -1)
+        self._rows = [(flat[: j + 1].T, weights[j, : j + 1].contiguous()) for j in range(s)]
+        self._columns = [(flat[j:].T, weights[j:, j].contiguous()) for j in range(s)]
+
+    def affine(self, y: Tensor, x: Tensor, K: Tensor, out: Tensor) -> None:
+        torch.addmm(y, x, K, out=out)
+
+    def advance(self, y: Tensor, j: int, h: float, out: Tensor) -> None:
+        slopes, row = self._rows[j]
+        torch.addmv(y.view(-1), slopes, row, alpha=h, out=out.view(-1))
+
+    def gather(self, j: int, out: Tensor) -> None:
+        later, column = self._columns[j]
+        torch.mv(later, column, out=out.view(-1))
