@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from deeplimit import claims as claims_
 
 RESULTS = Path("results")
-LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn")
+LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn", "numba", "casadi")
 FLOATS = "%.17g"  # reads back bit for bit
 
 Measure = Callable[..., Mapping[str, Any]]
@@ -54,6 +54,11 @@ def read(save: str | Path) -> pd.DataFrame:
     # the Python engine reads every double exactly
     path = results_path(save, ".csv")
     return pd.read_csv(path, engine="python", keep_default_na=False, na_values=["nan"])
+
+
+def write(save: str | Path, table: pd.DataFrame) -> None:
+    """The table of a study, as `read` reads it."""
+    write_atomically(results_path(save, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan"))
 
 
 def sweep(
@@ -103,7 +108,7 @@ def sweep(
         for row in _rows(measure, points, jobs, cluster):
             rows.append(row)
             if save is not None:
-                write_atomically(results_path(save, ".csv"), _csv(rows))
+                write(save, pd.DataFrame(rows))
             progress.console.print(_line(row, columns), highlight=False, markup=False, soft_wrap=True)
             progress.advance(task)
     return pd.DataFrame(rows)
@@ -137,10 +142,6 @@ def _row(measure: Measure, point: dict[str, Any]) -> dict[str, Any]:
         return {**point, **measure(**point), **point}
     except Exception as error:  # one failed row must not take the others with it
         return {**point, "status": f"failed: {type(error).__name__}: {error}"}
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    return str(pd.DataFrame(rows).to_csv(index=False, float_format=FLOATS, na_rep="nan"))
 
 
 def _line(row: Mapping[str, Any], columns: Iterable[str]) -> str:
@@ -178,14 +179,33 @@ def record(
         "commit": _commit(),
         "machine": {
             "system": platform.system(),
-            "processor": platform.machine(),
+            "processor": _processor(),
             "cores": os.cpu_count(),
+            "memory_gb": _memory(),
         },
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
     path = results_path(save, ".json")
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
     return path
+
+
+def _processor() -> str:
+    """Its name where the system tells it, and its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return ", ".join([*names[:1], platform.machine()])
+
+
+def _memory() -> float | None:
+    """In units of 1e9 bytes, where the system tells."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _version(name: str) -> str:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from deeplimit import claims
 from deeplimit.claims import Claim
-from deeplimit.study import FLOATS, results_path, write_atomically
+from deeplimit.study import write
 
 LEDGER = "claims"
 TRUE, FALSE, UNDECIDED = 0, 1, 3  # exit codes; 2 is that of a wrong command line
@@ -99,9 +99,7 @@ def run(
             report(f"{done.study}: {how}, {done.seconds:.0f} s")
     beside = {path.stem for folder in {file.parent for file in files} for path in studies(folder)}
     table = gather(results, runs, beside)
-    write_atomically(
-        results_path(results / LEDGER, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
-    )
+    write(results / LEDGER, table)
     return table
 
 

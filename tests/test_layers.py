@@ -20,7 +20,7 @@ NETWORKS = """
 checks
 activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
 symmetry , kernels | problem | recursion → sweep → energy → network
-discrete | continuum | pontryagin
+discrete | continuum | pontryagin , peers → shooting
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
 triangle | autodiff → dense → volterra
 meanfield → uncertainty | lipschitz | rough
