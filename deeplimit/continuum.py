@@ -22,7 +22,7 @@ from deeplimit.coordinates import CurveCoordinates
 from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum, Status
 from deeplimit.problem import Problem
-from deeplimit.spectrum import leading
+from deeplimit.spectrum import Hints, leading
 from deeplimit.sweep import DORMAND_PRINCE8, KUTTA4, Flow
 
 SIZES = (12, 18, 26, 36, 50, 70, 100)  # Legendre terms of K' and b'
@@ -118,12 +118,16 @@ def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float, near
     fine, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, near=near)
     if not fine.status.converged:
         return fine
-    spectrum, source = leading(energy(coordinates.vector(fine.control)).product, lowest), coordinates
+    spectrum, source = leading(energy(coordinates.vector(fine.control)).product, coordinates.size), coordinates
     for size in SIZES[1:]:
+        before = coordinates
         energy, coordinates = _energy(problem, Legendre(size), STEPS_PER_TERM * size)
         u = coordinates.vector(fine.control)
-        hints = spectrum.prolonged(partial(_carry, source, coordinates))
-        finer, _ = optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=True)
+        preconditioner = spectrum.preconditioner(
+            partial(_carry, source, coordinates), partial(_carry, coordinates, source)
+        )
+        hints = Hints(preconditioner, _carry(before, coordinates, lowest)) if preconditioner else None
+        finer, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=True)
         change = float(np.linalg.norm(coordinates.vector(finer.control) - u))
         wanted, moved = tol * abs(finer.value), abs(finer.value - fine.value)
         resolved = moved <= max(wanted, finer.error_bar) and change <= CONTROL_FACTOR * tol * float(np.linalg.norm(u))
@@ -136,7 +140,7 @@ def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float, near
 
 
 def _carry(source: CurveCoordinates, target: CurveCoordinates, v: np.ndarray) -> np.ndarray:
-    """The coordinates in a larger basis."""
+    """The coordinates in a larger basis, or in a smaller one: the first terms."""
     return target.vector(source.control(v))
 
 

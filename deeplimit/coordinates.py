@@ -99,18 +99,19 @@ class Coordinates(ABC):
     """A linear change of variables u ↔ Θ with |penalty ∘ u|² equal to the regulariser.
 
     The blocks of u follow one another in the order K, b, W, c, trainable ones only; K and b are `rows` coefficients.
+    `places` says where each block lies in u.
     """
 
     def __init__(self, metric: Metric, rows: int, stretch: float, device: str | torch.device = "cpu") -> None:
         self.metric, self.rows, self.device = metric, rows, torch.device(device)
-        self._blocks: dict[str, slice] = {}
+        self.places: dict[str, slice] = {}
         self._scale: dict[str, Tensor] = {}
         penalty, start = [], 0
         for block in [k for k in BLOCKS if k in metric.trainable]:
             scale, weight = self._scaling(block, stretch)
             shape = self._shape(block)
             size = math.prod(shape)
-            self._blocks[block] = slice(start, start + size)
+            self.places[block] = slice(start, start + size)
             self._scale[block] = scale.reshape(-1, *[1] * (len(shape) - 1)).to(self.device)
             penalty.append(np.broadcast_to(weight.reshape(-1, *[1] * (len(shape) - 1)), shape).ravel())
             start += size
@@ -150,7 +151,7 @@ class Coordinates(ABC):
     def coefficients(self, u: np.ndarray) -> dict[str, Tensor]:
         """The trainable blocks of u, unscaled."""
         vector = torch.as_tensor(u, device=self.device)
-        return {k: vector[s].reshape(self._shape(k)) / self._scale[k] for k, s in self._blocks.items()}
+        return {k: vector[s].reshape(self._shape(k)) / self._scale[k] for k, s in self.places.items()}
 
     def _complete(self, blocks: dict[str, Tensor], fixed: bool = True) -> Weights:
         def block(k: str) -> Tensor:
@@ -176,13 +177,13 @@ class Coordinates(ABC):
         parts = [
             ((self.analyse(g) if k in DEEP else g) / self._scale[k]).reshape(-1)
             for k, g in zip(BLOCKS, gradient, strict=True)
-            if k in self._blocks
+            if k in self.places
         ]
         return torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
 
     def pack(self, blocks: dict[str, Tensor]) -> np.ndarray:
         """Coefficients of the blocks to u."""
-        parts = [(blocks[k].to(self.device) * self._scale[k]).reshape(-1) for k in self._blocks]
+        parts = [(blocks[k].to(self.device) * self._scale[k]).reshape(-1) for k in self.places]
         return torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
 
 
@@ -209,13 +210,13 @@ class LayerCoordinates(Coordinates):
     def vector(self, layers: Layers) -> np.ndarray:
         """The coordinates of a network of this depth."""
         return self.pack(
-            {k: self._increments(getattr(layers, k)) if k in DEEP else getattr(layers, k) for k in self._blocks}
+            {k: self._increments(getattr(layers, k)) if k in DEEP else getattr(layers, k) for k in self.places}
         )
 
     def pull(self, v: np.ndarray) -> Weights:
         """The transpose of `vector`: a gradient in u becomes one in the weights, zero in the fixed blocks."""
         vector = torch.as_tensor(v, device=self.device)
-        scaled = {k: vector[s].reshape(self._shape(k)) * self._scale[k] for k, s in self._blocks.items()}
+        scaled = {k: vector[s].reshape(self._shape(k)) * self._scale[k] for k, s in self.places.items()}
         return self._complete(
             {k: self._transposed_increments(g) if k in DEEP else g for k, g in scaled.items()}, fixed=False
         )
@@ -262,4 +263,4 @@ class CurveCoordinates(Coordinates):
     def vector(self, control: Layers | Curve) -> np.ndarray:
         """The coordinates of the projection of a curve, or of a network's piecewise linear interpolant."""
         curve = (control.interpolant() if isinstance(control, Layers) else control).project(self.basis)
-        return self.pack({k: getattr(curve, k) for k in self._blocks})
+        return self.pack({k: getattr(curve, k) for k in self.places})

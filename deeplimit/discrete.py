@@ -9,17 +9,21 @@ import logging
 import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 import torch
 
-from deeplimit import checks, norms, optimise, symmetry
-from deeplimit.control import BLOCKS, Curve, Layers
+from deeplimit import checks, grids, norms, optimise, symmetry
+from deeplimit.control import Curve, Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
+from deeplimit.grids import Prolongation
 from deeplimit.minimum import Minimum, Status
 from deeplimit.network import Network, data_loss, gradient, hessian_product, network, objective, states
+from deeplimit.optimise import Evaluations
 from deeplimit.problem import Problem
 from deeplimit.spectrum import Hints, Spectrum, leading
 from deeplimit.sweep import EULER, Flow
@@ -41,8 +45,10 @@ __all__ = [
     "symmetries",
 ]
 
-COARSE_DEPTH = 64  # from here on a depth can precondition deeper ones
-MANY_PRODUCTS = 40  # a depth that needs more becomes the new coarse grid
+CHEAP = 32  # at this part of the deepest depth a coarse Hessian costs less than it saves
+MANY_EVALUATIONS = 40  # a depth that needs more becomes the new coarse grid
+SETTLED = 1.5  # ratio of two changes of Θ per change of 1/n on a branch that converges
+ALIKE = 0.9  # cosine of two directions of least curvature that are one, at two depths
 SAME_VALUE = 1e-6
 SAME_CONTROL = symmetry.SAME
 NO_CHANGE = 1e-8
@@ -158,7 +164,7 @@ def branch(
     depths = _check_depths(depths)
     checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start
-    path = _Branch(problem, tol, device)
+    path = _Branch(problem, depths[-1], tol, device)
     path.begin(_start(problem, control, depths[0]))
     for depth in depths[1:]:
         path.extend(depth)
@@ -201,7 +207,7 @@ def lowest(
     if not minima:
         raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")
     group = symmetries(problem)
-    paths = [_Branch(problem, tol, device, minimum) for minimum in minima]
+    paths = [_Branch(problem, depths[-1], tol, device, minimum) for minimum in minima]
     for depth in depths[1:]:
         for path in paths:
             path.extend(depth)
@@ -234,52 +240,75 @@ def _still_lowest(paths: list[_Branch], depth: int) -> list[_Branch]:
 
 
 class _Branch:
-    """Minimisers at growing depths, and the coarse Hessian that preconditions the next one."""
+    """Minimisers at growing depths up to `deepest`, and the coarse Hessian that preconditions the next ones."""
 
-    def __init__(self, problem: Problem, tol: float, device: str, first: Minimum | None = None) -> None:
-        self.problem, self.tol, self.device = problem, tol, device
+    def __init__(self, problem: Problem, deepest: int, tol: float, device: str, first: Minimum | None = None) -> None:
+        self.problem, self.deepest, self.tol, self.device = problem, deepest, tol, device
         self.minima: list[Minimum] = [] if first is None else [first]
-        self._coarse: tuple[int, Spectrum] | None = None
+        self._coarse: tuple[LayerCoordinates, Spectrum] | None = None
+        self._lowest: list[Layers] = []
         self._speeds: list[float] = []
 
     def begin(self, start: Layers) -> None:
         """The first minimiser."""
-        minimum, direction = _minimise(self.problem, start.depth, start, self.tol, self.device)
-        self._update_coarse(start.depth, minimum, direction)
-        self.minima.append(minimum)
+        self.minima.append(self._learn(*_minimise(self.problem, start.depth, start, self.tol, self.device)))
 
     def extend(self, depth: int) -> None:
         """The next minimiser."""
-        start, hints = self._extrapolated(depth), self._hints(depth)
-        minimum, direction = _minimise(self.problem, depth, start, self.tol, self.device, hints, near=True)
-        self._update_coarse(depth, minimum, direction)
-        self.minima.append(minimum)
+        start, hints = self._predicted(depth), self._hints(depth)
+        found = _minimise(self.problem, depth, start, self.tol, self.device, hints, near=True)
+        self.minima.append(self._learn(*found))
         self._recognise_jump()
 
-    def _extrapolated(self, depth: int) -> Layers:
-        """Θ_n with its 1/n term removed by the depth before: for doubled depths Θ_n + ½ (Θ_n − Θ_{n/2})."""
+    def _predicted(self, depth: int) -> Layers:
+        """Θ of a depth from the last one, two or, once the branch converges at first order, three."""
         last: Layers = self.minima[-1].control
-        fine = last.refine(depth)
-        if len(self.minima) < 2 or not all(m.status is Status.CONVERGED for m in self.minima[-2:]):
-            return fine
-        before: Layers = self.minima[-2].control
-        factor = (1 / last.depth - 1 / depth) / (1 / before.depth - 1 / last.depth)
-        coarse = before.refine(depth)
-        return Layers(*(getattr(fine, k) + factor * (getattr(fine, k) - getattr(coarse, k)) for k in BLOCKS))
+        if not self.problem.activation.smooth or self.minima[-1].status is not Status.CONVERGED:
+            return last.refine(depth)
+        return grids.extrapolated([m.control for m in self.minima[-self._predictors() :]], depth)
+
+    def _predictors(self) -> int:
+        """How many of the last depths a prediction may use."""
+        if any(m.status is not Status.CONVERGED for m in self.minima[-3:]):
+            return min(2, sum(m.status is Status.CONVERGED for m in self.minima[-2:]))
+        before, last = self._speeds[-2:] if len(self._speeds) > 1 else (0.0, 0.0)
+        return 3 if before / SETTLED < last < SETTLED * before else 2
 
     def _hints(self, depth: int) -> Hints | None:
         if self._coarse is None:
             return None
+        fine = LayerCoordinates(self.problem.metric, depth)
         coarse, spectrum = self._coarse
-        source, target = LayerCoordinates(self.problem.metric, coarse), LayerCoordinates(self.problem.metric, depth)
-        return spectrum.prolonged(lambda v: target.vector(source.control(v).refine(depth)))
+        grid = Prolongation(coarse, fine)
+        preconditioner = spectrum.preconditioner(grid.prolong, grid.restrict)
+        if preconditioner is None:
+            return None
+        return Hints(preconditioner, self._least_curved(fine))
 
-    def _update_coarse(self, depth: int, minimum: Minimum, direction: np.ndarray) -> None:
-        """The first depth from 64 on is the coarse grid, and later ones where it no longer served."""
-        worn = self._coarse is None or minimum.hessian_products > MANY_PRODUCTS
-        if depth >= COARSE_DEPTH and worn and minimum.status.converged and self.problem.activation.smooth:
-            energy, coordinates = _energy(self.problem, depth, self.device)
-            self._coarse = (depth, leading(energy(coordinates.vector(minimum.control)).product, direction))
+    def _learn(self, minimum: Minimum, lowest: np.ndarray) -> Minimum:
+        """Keep what helps at deeper networks; the minimum with what that cost.
+
+        It is the new coarse grid while that is cheap, and later where the last one no longer serves.
+        """
+        depth = minimum.control.depth
+        energy, coordinates = _energy(self.problem, depth, self.device)
+        self._lowest.append(coordinates.control(lowest))
+        worn = minimum.gradients + minimum.hessian_products > MANY_EVALUATIONS
+        needed = depth < self.deepest and (self._coarse is None or worn or CHEAP * depth <= self.deepest)
+        if not (needed and minimum.status.converged and self.problem.activation.smooth):
+            return minimum
+        began, f, u = perf_counter(), Evaluations(energy), coordinates.vector(minimum.control)
+        self._coarse = coordinates, leading(partial(f.product, u), coordinates.size)
+        return replace(minimum, coarse_products=f.products, coarse_seconds=perf_counter() - began)
+
+    def _least_curved(self, fine: LayerCoordinates) -> np.ndarray:
+        """The direction of least curvature, extrapolated from the last depths where it was nearly the same."""
+        candidates = self._lowest[-3:]
+        vectors = [fine.vector(grids.splined(direction, fine.rows)) for direction in candidates]
+        cosines = [float(v @ vectors[-1] / (np.linalg.norm(v) * np.linalg.norm(vectors[-1]))) for v in vectors]
+        count = next((k for k, cosine in enumerate(reversed(cosines)) if abs(cosine) < ALIKE), len(cosines))
+        factors = grids.weights([direction.depth for direction in candidates[-count:]], fine.rows)
+        return sum(w * np.sign(c) * v for w, c, v in zip(factors, cosines[-count:], vectors[-count:], strict=True))
 
     def _recognise_jump(self) -> None:
         """Mark a depth at which the change of Θ per change of 1/n, constant along a branch, leaps.

@@ -71,8 +71,10 @@ class Minimum:
         Of the minimisation alone.
     certificate_products
         Hessian products spent on `curvature` and the error bar.
-    seconds
-        Wall time, certificate included.
+    seconds, certificate_seconds
+        Wall time, certificate included, and that of the certificate alone.
+    coarse_products, coarse_seconds
+        Hessian products and wall time spent here to precondition deeper networks, not counted above.
     seed
         Seed of the random start, None if the start was given.
     orbit
@@ -93,6 +95,9 @@ class Minimum:
     status: Status
     certificate_products: int = 0
     seconds: float = nan
+    certificate_seconds: float = nan
+    coarse_products: int = 0
+    coarse_seconds: float = 0.0
     seed: int | None = None
     orbit: int = 1
 

@@ -18,18 +18,23 @@ Vector = np.ndarray
 Operator = Callable[[Vector], Vector]
 LEADING = 48  # eigenpairs kept of a coarse Hessian
 LOWEST_TOL = 1e-3
-CHECK_STEPS = 6
+CHECK_STEPS = 4
 DENSE = 2000  # unknowns up to which a dense Hessian is a way to them at all
 SMALL = 40  # unknowns up to which a dense Hessian is the quickest way to its eigenvalues
+
+
+def _same(v: Vector) -> Vector:
+    return v
 
 
 def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) -> tuple[float, Vector]:
     """The least eigenvalue of a symmetric operator, with its eigenvector; NaN if the iteration does not converge.
 
     Lanczos from a random vector, with a residual of 1e-6 of the eigenvalue; with hints the preconditioned iteration of
-    Knyazev (LOBPCG) from the hinted eigenvector, with a residual of 1e-3, and then a few steps of it from a random
-    vector orthogonal to what was found: should they go below, the hint was another eigenvector's, and Lanczos decides.
-    The error of the eigenvalue is about the square of the residual.
+    Knyazev (LOBPCG) from the hinted eigenvector, with a residual of 1e-3 or,
+    in the cluster at 2, 1e-3 |2 − λ|^½, and then a small Krylov space of a random
+    vector orthogonal to what was found: should it hold a lower quotient, the hint was another eigenvector's, and
+    Lanczos decides. The error of the eigenvalue is about the square of the residual.
     """
     try:
         if size <= SMALL:
@@ -37,7 +42,7 @@ def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) ->
             return float(values[0]), vectors[:, 0]
         value, vector = math.nan, np.zeros(size)
         if hints is not None:
-            value, vector = _hinted_eigenpair(linear_operator(product, size), hints)
+            value, vector = _hinted_eigenpair(product, hints)
         return (value, vector) if not math.isnan(value) else _lanczos(product, size)
     except (linalg.ArpackError, np.linalg.LinAlgError):  # no convergence, or numbers that are not finite
         return math.nan, np.zeros(size)
@@ -56,19 +61,50 @@ def _lanczos(product: Operator, size: int) -> tuple[float, Vector]:
     return float(values[0]), vectors[:, 0]
 
 
-def _hinted_eigenpair(operator: linalg.LinearOperator, hints: Hints) -> tuple[float, Vector]:
+def _hinted_eigenpair(product: Operator, hints: Hints) -> tuple[float, Vector]:
     """The least eigenpair near the hint; NaN if it does not converge or is not the least."""
-    M = linear_operator(hints.preconditioner, len(hints.lowest))
-    other = np.random.default_rng(0).standard_normal((len(hints.lowest), 1))
-    options = {"M": M, "largest": False, "tol": LOWEST_TOL}
+    value, vector, residual = _improved(product, hints.lowest, hints.preconditioner, LOWEST_TOL)
+    # the gap to other eigenvalues is at most that to their cluster at 2
+    tol = LOWEST_TOL * min(1.0, math.sqrt(abs(2 - value)))
+    if tol < residual:
+        value, vector, residual = _improved(product, vector, hints.preconditioner, tol)
+    found = residual <= 10 * tol and value <= _least_elsewhere(product, vector, hints.preconditioner)
+    return value if found else math.nan, vector
+
+
+def _improved(product: Operator, vector: Vector, B: Operator, tol: float) -> tuple[float, Vector, float]:
+    """Least eigenvalue, eigenvector and norm of its residual by LOBPCG from a near vector."""
+    size = len(vector)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a residual above its tolerance is looked at here
+        warnings.simplefilter("ignore", UserWarning)  # a residual above its tolerance is looked at by the caller
         values, vectors, residuals = linalg.lobpcg(
-            operator, hints.lowest[:, None], maxiter=30, retResidualNormsHistory=True, **options
+            linear_operator(product, size),
+            vector[:, None],
+            M=linear_operator(B, size),
+            largest=False,
+            tol=tol,
+            maxiter=30,
+            retResidualNormsHistory=True,
         )
-        others, _ = linalg.lobpcg(operator, other, Y=vectors, maxiter=CHECK_STEPS, **options)
-    found = residuals[-1] <= 10 * LOWEST_TOL and others[0] >= values[0]
-    return float(values[0]) if found else math.nan, vectors[:, 0]
+    return float(values[0]), vectors[:, 0], float(np.ravel(residuals[-1])[0])
+
+
+def _least_elsewhere(product: Operator, vector: Vector, B: Operator) -> float:
+    """The least Rayleigh quotient on a Krylov space of B × Hessian, from a random vector, orthogonal to a given one.
+
+    B × Hessian is I + compact with few eigenvalues far from 1, and a negative one stands out: few products show it.
+    """
+    x = B(np.random.default_rng(0).standard_normal(len(vector)))
+    basis, products = vector[:, None], np.empty((len(vector), 0))
+    for _ in range(CHECK_STEPS):
+        for _ in range(2):  # once more for the rounding
+            x = x - basis @ (basis.T @ x)
+        x = x / np.linalg.norm(x)
+        Hx = product(x)
+        basis, products = np.column_stack([basis, x]), np.column_stack([products, Hx])
+        x = B(Hx)
+    quotients = basis[:, 1:].T @ products
+    return float(np.linalg.eigvalsh((quotients + quotients.T) / 2)[0])
 
 
 def linear_operator(product: Operator, size: int) -> linalg.LinearOperator:
@@ -83,48 +119,56 @@ def _dense_eigenpairs(product: Operator, size: int) -> tuple[Vector, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralPreconditioner:
-    """B = ½ (I − V Vᵀ) + V Λ⁻¹ Vᵀ from leading eigenpairs of a Hessian 2I + compact, V with orthonormal columns."""
+class Preconditioner:
+    """B = P (V Λ⁻¹ Vᵀ + ½ (I − V Vᵀ)) Pᵀ + ½ (I − P Pᵀ) = ½ I + P V (Λ⁻¹ − ½) Vᵀ Pᵀ.
+
+    The approximate inverse of a Hessian 2I + compact from the leading eigenpairs (Λ, V) of one on a coarser grid.
+
+    Parameters
+    ----------
+    eigenvalues : (k,), vectors : (N_c, k)
+        With orthonormal columns.
+    prolong, restrict
+        P, with orthonormal columns, and Pᵀ; by default the identity.
+    """
 
     eigenvalues: Vector
     vectors: np.ndarray
+    prolong: Operator = _same
+    restrict: Operator = _same
 
     def __call__(self, v: Vector) -> Vector:
-        return 0.5 * v + self.vectors @ ((1 / self.eigenvalues - 0.5) * (self.vectors.T @ v))
+        weights = (1 / self.eigenvalues - 0.5) * (self.vectors.T @ self.restrict(v))
+        return 0.5 * v + self.prolong(self.vectors @ weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Hints:
-    """What a coarser grid knows: an approximate inverse Hessian, and the direction of least curvature."""
+    """What coarser grids know: an approximate inverse Hessian, and the direction of least curvature."""
 
-    preconditioner: SpectralPreconditioner
+    preconditioner: Operator
     lowest: Vector
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The eigenpairs of a coarse Hessian 2I + compact farthest from 2, and its direction of least curvature."""
+    """The eigenpairs of a Hessian 2I + compact farthest from 2: eigenvalues (k,), vectors (N, k)."""
 
     eigenvalues: Vector
     vectors: np.ndarray
-    lowest: Vector
 
-    def prolonged(self, prolong: Operator) -> Hints | None:
-        """The hints for a finer grid; `prolong` takes coarse to fine vectors. None where they would not be definite."""
+    def preconditioner(self, prolong: Operator = _same, restrict: Operator = _same) -> Preconditioner | None:
+        """That of a finer grid, P and Pᵀ given; None where it would not be definite."""
         if not (self.eigenvalues > 0).all():
             return None
-        # without an integer ratio of the grids the prolongation is not orthonormal
-        fine, _ = np.linalg.qr(np.column_stack([prolong(v) for v in self.vectors.T]))
-        return Hints(SpectralPreconditioner(self.eigenvalues, fine), prolong(self.lowest))
+        return Preconditioner(self.eigenvalues, self.vectors, prolong, restrict)
 
 
-def leading(product: Operator, lowest: Vector) -> Spectrum:
-    """The leading eigenpairs of a Hessian by Lanczos on Hessian − 2I; the direction of least curvature is given."""
-    size = len(lowest)
-    if size <= max(SMALL, LEADING + 1):
-        values, vectors = _dense_eigenpairs(product, size)
-        return Spectrum(values, vectors, lowest)
+def leading(product: Operator, size: int, count: int = LEADING) -> Spectrum:
+    """The `count` eigenpairs of a Hessian farthest from 2, by Lanczos on Hessian − 2I; all of a small one."""
+    if size <= max(SMALL, count + 1):
+        return Spectrum(*_dense_eigenpairs(product, size))
     compact = linear_operator(lambda v: product(v) - 2 * v, size)
     v0 = np.random.default_rng(0).standard_normal(size)
-    values, vectors = linalg.eigsh(compact, k=LEADING, which="LM", v0=v0, tol=1e-3, rng=np.random.default_rng(0))
-    return Spectrum(values + 2, vectors, lowest)
+    values, vectors = linalg.eigsh(compact, k=count, which="LM", v0=v0, tol=1e-3, rng=np.random.default_rng(0))
+    return Spectrum(values + 2, vectors)

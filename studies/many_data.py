@@ -133,7 +133,8 @@ def centre(depth: float) -> Centre:
     u = coordinates.vector(minimum.control)
     point = energy(u)
     H = np.column_stack([point.product(e) for e in np.eye(len(u))])
-    hints = leading(point.product, lowest).prolonged(lambda v: v)
+    preconditioner = leading(point.product, len(u)).preconditioner()
+    hints = Hints(preconditioner, lowest) if preconditioner else None
     losses, gradients = samplewise(u, depth)
     inverse, C = np.linalg.inv((H + H.T) / 2), np.cov(gradients.T, bias=True)
     quadratic, square = inverse @ C, inverse @ C @ inverse

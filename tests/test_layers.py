@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = """
 checks
 activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
-symmetry , kernels | problem | recursion → sweep → energy → network
+symmetry | grids , kernels | problem | recursion → sweep → energy → network
 discrete | continuum | pontryagin , peers → shooting
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
 triangle | autodiff → dense → volterra
@@ -152,7 +152,7 @@ def test_the_layers_say_what_the_design_says() -> None:
     assert allowed["ranks"] == {"checks", "data"}
     assert allowed["energy"] == {*leaves, "checks", *between}
     for name in ("discrete", "continuum", "pontryagin"):
-        assert allowed[name] == {*allowed["energy"], "energy", "network", "symmetry"}
+        assert allowed[name] == {*allowed["energy"], "energy", "network", "grids", "symmetry"}
     assert allowed["compare"] - allowed["expansion"] == {"expansion", "ridge", "gamma", "counterexample", "regularity"}
     assert allowed["variants"] == allowed["expansion"]
     assert allowed["rough"] - allowed["meanfield"] == {"meanfield"}
