@@ -45,10 +45,10 @@ PROBLEMS = {
     STIFF: Problem(data.moons(points=200, noise=0.2), alpha=0.001),
 }
 SEED = 0
-LADDERS = {  # the branch of the stiff problem is established at depth 64
+LADDERS = {  # the stiff problem jumps to its branch at depth 64; random starts at that depth end much higher
     MILD: [2**k for k in range(3, 15)],
     FEW: [2**k for k in range(3, 13)],
-    STIFF: [2**k for k in range(6, 14)],
+    STIFF: [2**k for k in range(3, 14)],
 }
 TOL = 1e-10
 BUDGET = 600  # seconds
