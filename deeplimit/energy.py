@@ -14,37 +14,107 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deeplimit import threads
+from deeplimit import checks, tape, threads
+from deeplimit.activation import Activation
 from deeplimit.control import Weights
 from deeplimit.coordinates import Coordinates
 from deeplimit.problem import Problem
 from deeplimit.sweep import Flow
+from deeplimit.tape import Tape
 
 threads.use(threads.wanted())
 
 
-def _outer(a: Tensor, b: Tensor) -> Tensor:
-    """Σ_s a_s b_sᵀ for every layer: (T, S, p) and (T, S, q) to (T, p, q)."""
-    return a.mT @ b
+def _like(theta: Tensor) -> Tensor:
+    """Room for a derivative in the weights θ, which may be one row that stands for many."""
+    return theta.new_empty(theta.shape)
+
+
+class States:
+    """The forward sweep through a piece: Y and Z; D = h σ'(Z)."""
+
+    def __init__(self, flow: Flow, activation: Activation, K: Tensor, b: Tensor, start: Tensor) -> None:
+        self.flow, self.activation, self.K = flow, activation, K
+        self.Y, self.Z = flow.forward(start, K, b, activation)
+
+    @property
+    def end(self) -> Tensor:
+        """The state that the piece ends in."""
+        return self.Y[-1]
+
+    @cached_property
+    def D(self) -> Tensor:
+        """h σ'(Z), how the slopes change with Z."""
+        return self.flow.scaled(self.activation.first(self.Z))
+
+
+class Costates:
+    """The adjoint sweep back through a piece: q, λ and the costate `end` of its first state; C = h σ''(Z) ∘ λ."""
+
+    def __init__(self, states: States, start: Tensor) -> None:
+        self.states = states
+        self.q, self.lam, self.end = states.flow.adjoint(states.D, states.K, start)
+
+    @cached_property
+    def C(self) -> Tensor:
+        """h σ''(Z) ∘ λ, how q changes with Z."""
+        return self.states.flow.scaled(self.states.activation.second(self.states.Z) * self.lam)
+
+
+class Tangents:
+    """The tangent sweep through a piece: dY and dZ along a direction (K, b) of its weights."""
+
+    def __init__(self, states: States, K: Tensor, b: Tensor, start: Tensor) -> None:
+        source = torch.baddbmm(b.unsqueeze(1), states.Y[:-1], K.mT)
+        self.dY, self.dZ = states.flow.tangent(states.D, states.K, source, start)
+
+    @property
+    def end(self) -> Tensor:
+        """The tangent that the piece ends in."""
+        return self.dY[-1]
+
+
+class SecondCostates:
+    """The second adjoint sweep back through a piece: dq along a direction of its weights, by C ∘ dZ and q·K."""
+
+    def __init__(self, costates: Costates, tangents: Tangents, K: Tensor, start: Tensor) -> None:
+        states, sources = costates.states, (costates.C * tangents.dZ, costates.q @ K)
+        self.dq, _, self.end = states.flow.adjoint(states.D, states.K, start, sources)
 
 
 class DataTerm:
     """w Σ_s L(h(W X_s(1) + c), y_s) at fixed weights, with first and second derivatives in the weights at the stages.
 
-    Memory: Y and Z (forward), then D, C, q and λ (gradient), dY, dZ and two sources (Hessian product), each T·S·d
-    doubles, and a few (T, d, d): linear in depth × points × width.
+    Depth is gone through in pieces. What the sweeps leave in them fits into `memory_limit` bytes, None for no limit:
+    everything, or one piece at a time made again from the states between the pieces; `tape` says what each costs.
+
+    Raises
+    ------
+    ValueError
+        If the limit is too small.
     """
 
-    def __init__(self, problem: Problem, flow: Flow, weights: Weights) -> None:
+    def __init__(self, problem: Problem, flow: Flow, weights: Weights, memory_limit: float | None = None) -> None:
         device = weights.W.device
         self.problem, self.flow, self.weights = problem, flow, weights
         self.x, self.y = problem.data.x.to(device), problem.y.to(device)
-        self.Y, self.Z = flow.forward(self.x, weights.K, weights.b, problem.activation)
+        self.cut = cut = tape.cut(flow, self.x.nbytes, memory_limit)
+
+        K, b = ([theta[at] for at in cut.stages] for theta in (weights.K, weights.b))
+        self._states = Tape(
+            lambda i, start: States(cut.parts[i], problem.activation, K[i], b[i], start), cut.order, cut.keep
+        )
+        self.X = self._states.run(self.x)
 
     @property
-    def X(self) -> Tensor:
-        """The last state X(1), shape (S, d)."""
-        return self.Y[-1]
+    def Y(self) -> Tensor:
+        """The stage inputs of the whole depth, shape (T + 1, S, d)."""
+        return torch.cat([*(self._states[i].Y[:-1] for i in self.cut.order), self.X[None]])
+
+    @property
+    def Z(self) -> Tensor:
+        """The arguments of σ of the whole depth, shape (T, S, d)."""
+        return torch.cat([self._states[i].Z for i in self.cut.order])
 
     @cached_property
     def output(self) -> Tensor:
@@ -61,38 +131,45 @@ class DataTerm:
         return self.problem.weight * self.problem.loss.gradient(self.output, self.y)
 
     @cached_property
-    def _adjoint(self) -> tuple[Tensor, Tensor, Tensor]:
-        """D = h σ'(Z), then q and λ of the adjoint sweep."""
-        D = self.flow.scaled(self.problem.activation.first(self.Z))
-        q, lam, _ = self.flow.adjoint(D, self.weights.K, self._output_gradient @ self.weights.W)
-        return D, q, lam
+    def _backward(self) -> tuple[Tape[Costates], Weights]:
+        """The adjoint sweep, and the gradient that it gathers on its way."""
+        states, g = self._states, self._output_gradient
+        costates = Tape(lambda i, start: Costates(states[i], start), self.cut.order[::-1], self.cut.keep)
+        gradient = Weights(_like(self.weights.K), _like(self.weights.b), g.T @ self.X, g.sum(0))
 
-    @cached_property
+        def gather(i: int) -> None:
+            at, q = self.cut.stages[i], costates[i].q
+            torch.bmm(q.mT, states[i].Y[:-1], out=gradient.K[at])
+            torch.sum(q, 1, out=gradient.b[at])
+
+        costates.run(g @ self.weights.W, gather)
+        return costates, gradient
+
+    @property
     def gradient(self) -> Weights:
         """dE/dK_i = Σ_s q_{s,i} Y_{s,i}ᵀ, dE/db_i = Σ_s q_{s,i}, dE/dW = Σ_s g_s X_s(1)ᵀ, dE/dc = Σ_s g_s."""
-        _, q, _ = self._adjoint
-        g = self._output_gradient
-        return Weights(_outer(q, self.Y[:-1]), q.sum(1), g.T @ self.X, g.sum(0))
-
-    @cached_property
-    def _curvature(self) -> Tensor:
-        """C = h σ''(Z) ∘ λ, how q changes with Z."""
-        return self.flow.scaled(self.problem.activation.second(self.Z) * self._adjoint[2])
+        return self._backward[1]
 
     def product(self, v: Weights) -> Weights:
         """The Hessian applied to a direction v of the weights: the gradient's derivative along v."""
-        D, q, _ = self._adjoint
-        K, W, g = self.weights.K, self.weights.W, self._output_gradient
-        dY, dZ = self.flow.tangent(D, K, torch.baddbmm(v.b.unsqueeze(1), self.Y[:-1], v.K.mT))
-        dz = torch.addmm(v.c, dY[-1], W.T) + self.X @ v.W.T
+        states, (costates, _), cut = self._states, self._backward, self.cut
+        W, g = self.weights.W, self._output_gradient
+        K, b = ([theta[at] for at in cut.stages] for theta in (v.K, v.b))
+        tangents = Tape(lambda i, start: Tangents(states[i], K[i], b[i], start), cut.order, cut.keep)
+        second = Tape(lambda i, start: SecondCostates(costates[i], tangents[i], K[i], start), cut.order[::-1], False)
+        dX = tangents.run(torch.zeros_like(self.x))
+        dz = torch.addmm(v.c, dX, W.T) + self.X @ v.W.T
         dg = self.problem.weight * self.problem.loss.product(self.output, self.y, dz)
-        dq, _, _ = self.flow.adjoint(D, K, dg @ W + g @ v.W, (self._curvature * dZ, q @ v.K))
-        return Weights(
-            _outer(dq, self.Y[:-1]) + _outer(q, dY[:-1]),
-            dq.sum(1),
-            dg.T @ self.X + g.T @ dY[-1],
-            dg.sum(0),
-        )
+        product = Weights(_like(v.K), _like(v.b), dg.T @ self.X + g.T @ dX, dg.sum(0))
+
+        def gather(i: int) -> None:
+            at, dq = cut.stages[i], second[i].dq
+            torch.bmm(dq.mT, states[i].Y[:-1], out=product.K[at])
+            product.K[at].baddbmm_(costates[i].q.mT, tangents[i].dY[:-1])
+            torch.sum(dq, 1, out=product.b[at])
+
+        second.run(dg @ W + g @ v.W, gather)
+        return product
 
 
 class Point:
@@ -100,7 +177,8 @@ class Point:
 
     def __init__(self, energy: Energy, u: np.ndarray) -> None:
         self._coordinates, self._group, self._u = energy.coordinates, energy.problem.group, u
-        self._term = DataTerm(energy.problem.part, energy.flow, energy.coordinates.weights(u))
+        weights = energy.coordinates.weights(u)
+        self._term = DataTerm(energy.problem.part, energy.flow, weights, energy.memory_limit)
 
     def _sum(self, part: np.ndarray, *context: str | np.ndarray) -> np.ndarray:
         """Over the ranks that share the samples, which must be at the same u."""
@@ -130,10 +208,25 @@ class Point:
 
 
 class Energy:
-    """E as a function of u: `Energy(problem, coordinates, flow)(u)` is a `Point`."""
+    """E as a function of u: `Energy(problem, coordinates, flow)(u)` is a `Point`.
 
-    def __init__(self, problem: Problem, coordinates: Coordinates, flow: Flow) -> None:
+    Parameters
+    ----------
+    memory_limit
+        Bytes that the sweeps may leave in depth, at one point; None for no limit. What does not fit is made again from
+        states between pieces of depth, and the numbers are the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the limit is no positive number.
+    """
+
+    def __init__(
+        self, problem: Problem, coordinates: Coordinates, flow: Flow, memory_limit: float | None = None
+    ) -> None:
         self.problem, self.coordinates, self.flow = problem, coordinates, flow
+        self.memory_limit = None if memory_limit is None else checks.positive("memory_limit", memory_limit)
 
     def __call__(self, u: np.ndarray) -> Point:
         return Point(self, u)

@@ -118,6 +118,13 @@ class EulerDefect(DataTerm):
         self.dK, self.db = dK, db
 
     @cached_property
+    def _adjoint(self) -> tuple[Tensor, Tensor, Tensor]:
+        """D = h σ'(Z), q and C = h σ''(Z) ∘ λ of the whole depth at once."""
+        D = self.flow.scaled(self.problem.activation.first(self.Z))
+        q, lam, _ = self.flow.adjoint(D, self.weights.K, self._output_gradient @ self.weights.W)
+        return D, q, self.flow.scaled(self.problem.activation.second(self.Z) * lam)
+
+    @cached_property
     def _source(self) -> Tensor:
         """s, shape (T, S, d)."""
         velocity = self.problem.activation.value(self.Z)
@@ -132,13 +139,13 @@ class EulerDefect(DataTerm):
     @property
     def derivative(self) -> tuple[Weights, Weights]:
         """De₁(Θ): with respect to the weights at the stages, and to K', b' there (W, c: zero)."""
-        D, q, _ = self._adjoint
+        D, q, C = self._adjoint
         K, W, g = self.weights.K, self.weights.W, self._output_gradient
         activation = self.problem.activation
         dY, dZ = self.flow.tangent(D, K, self._source)
         dg = self.problem.weight * self.problem.loss.product(self.output, self.y, dY[-1] @ W.T)
         # the source itself changes with Z through σ(Z) and with X through K'X
-        along_Z = self._curvature * dZ - 0.5 * activation.first(self.Z) * (q @ K)
+        along_Z = C * dZ - 0.5 * activation.first(self.Z) * (q @ K)
         dq, _, _ = self.flow.adjoint(D, K, dg @ W, (along_Z, -0.5 * q @ self.dK))
         along_K = dq.mT @ self.Y[:-1] + q.mT @ (dY[:-1] - 0.5 * activation.value(self.Z))
         weights = Weights(along_K, dq.sum(1), dg.T @ self.X + g.T @ dY[-1], dg.sum(0))

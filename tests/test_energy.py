@@ -28,7 +28,7 @@ from torch import Tensor
 
 from deeplimit.control import Basis, Hats, Legendre
 from deeplimit.coordinates import CurveCoordinates, LayerCoordinates
-from deeplimit.energy import DataTerm, Energy, Point
+from deeplimit.energy import Energy, Point
 from deeplimit.sweep import DORMAND_PRINCE8, EULER, KUTTA4, Flow
 
 DEPTH = 4
@@ -253,41 +253,3 @@ def test_taylor_remainders_of_the_limit_have_orders_2_and_3() -> None:
     u, v = small(case.size(6), 5)
     first, second = taylor_orders(limit(case, *LIMITS["graded"]), u.numpy(), (v / v.norm()).numpy() / 3)
     assert first == pytest.approx([2, 2], abs=0.2) and second == pytest.approx([3, 3], abs=0.2)
-
-
-# What it costs
-
-
-def tensors(thing: object, seen: dict[int, int]) -> None:
-    """Bytes of every storage that an object and what it holds refer to."""
-    if isinstance(thing, Tensor):
-        seen[thing.untyped_storage().data_ptr()] = thing.untyped_storage().nbytes()
-        assert not thing.requires_grad
-    elif isinstance(thing, dict):
-        for entry in thing.values():
-            tensors(entry, seen)
-    elif isinstance(thing, (list, tuple)):
-        for entry in thing:
-            tensors(entry, seen)
-
-
-def held(depth: int, points: int) -> tuple[int, int]:
-    """Bytes that a data term holds after value, gradient and a product, and those of one trajectory."""
-    case = random_case("tanh", "squared", 0, d=5, m=2, points=points)
-    problem = case.problem()
-    coordinates = LayerCoordinates(problem.metric, depth)
-    weights = coordinates.weights(np.zeros(coordinates.size))
-    term = DataTerm(problem, Flow(EULER, depth), weights)
-    _ = term.value, term.gradient
-    term.product(coordinates.weights(np.ones(coordinates.size), fixed=False))
-    seen: dict[int, int] = {}
-    tensors(vars(term), seen)
-    return sum(seen.values()), 8 * depth * points * 5
-
-
-def test_memory_is_linear_in_depth_and_points() -> None:
-    """A few arrays of depth × points × width doubles are kept, nothing of the size of depth² and no autograd tape."""
-    base, unit = held(64, 200)
-    assert held(128, 200)[0] / base == pytest.approx(2, rel=0.05)
-    assert held(64, 400)[0] / base == pytest.approx(2, rel=0.05)
-    assert base < 7.5 * unit

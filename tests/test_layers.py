@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = """
 checks
 activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
-symmetry | grids , kernels | problem | recursion → sweep → energy → network
+symmetry | grids , kernels | problem | recursion → sweep → tape → energy → network
 discrete | continuum | pontryagin , peers → shooting
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
 triangle | autodiff → dense → volterra
@@ -150,7 +150,7 @@ def test_the_layers_say_what_the_design_says() -> None:
     assert all(allowed[leaf] == {"checks"} for leaf in leaves)
     between = {"ranks", "coordinates", "norms", "irregular", "optimise", "kernels", "problem", "recursion", "sweep"}
     assert allowed["ranks"] == {"checks", "data"}
-    assert allowed["energy"] == {*leaves, "checks", *between}
+    assert allowed["tape"] == {*leaves, "checks", *between} and allowed["energy"] == {*allowed["tape"], "tape"}
     for name in ("discrete", "continuum", "pontryagin"):
         assert allowed[name] == {*allowed["energy"], "energy", "network", "grids", "symmetry"}
     assert allowed["compare"] - allowed["expansion"] == {"expansion", "ridge", "gamma", "counterexample", "regularity"}
