@@ -19,7 +19,7 @@ from deeplimit.activation import Activation
 from deeplimit.control import Weights
 from deeplimit.coordinates import Coordinates
 from deeplimit.problem import Problem
-from deeplimit.sweep import Flow
+from deeplimit.sweep import Flow, products
 from deeplimit.tape import Tape
 
 threads.use(threads.wanted())
@@ -45,7 +45,7 @@ class States:
     @cached_property
     def D(self) -> Tensor:
         """h σ'(Z), how the slopes change with Z."""
-        return self.flow.scaled(self.activation.first(self.Z))
+        return self.flow.slopes(self.activation, self.Z)
 
 
 class Costates:
@@ -58,14 +58,14 @@ class Costates:
     @cached_property
     def C(self) -> Tensor:
         """h σ''(Z) ∘ λ, how q changes with Z."""
-        return self.states.flow.scaled(self.states.activation.second(self.states.Z) * self.lam)
+        return self.states.flow.bends(self.states.activation, self.states.Z).mul_(self.lam)
 
 
 class Tangents:
     """The tangent sweep through a piece: dY and dZ along a direction (K, b) of its weights."""
 
     def __init__(self, states: States, K: Tensor, b: Tensor, start: Tensor) -> None:
-        source = torch.baddbmm(b.unsqueeze(1), states.Y[:-1], K.mT)
+        source = products(states.Y[:-1], K.mT.contiguous()).add_(b.unsqueeze(1))
         self.dY, self.dZ = states.flow.tangent(states.D, states.K, source, start)
 
     @property
@@ -78,7 +78,7 @@ class SecondCostates:
     """The second adjoint sweep back through a piece: dq along a direction of its weights, by C ∘ dZ and q·K."""
 
     def __init__(self, costates: Costates, tangents: Tangents, K: Tensor, start: Tensor) -> None:
-        states, sources = costates.states, (costates.C * tangents.dZ, costates.q @ K)
+        states, sources = costates.states, (costates.C * tangents.dZ, products(costates.q, K))
         self.dq, _, self.end = states.flow.adjoint(states.D, states.K, start, sources)
 
 
@@ -139,7 +139,7 @@ class DataTerm:
 
         def gather(i: int) -> None:
             at, q = self.cut.stages[i], costates[i].q
-            torch.bmm(q.mT, states[i].Y[:-1], out=gradient.K[at])
+            products(q.mT, states[i].Y[:-1], out=gradient.K[at])
             torch.sum(q, 1, out=gradient.b[at])
 
         costates.run(g @ self.weights.W, gather)
@@ -164,8 +164,8 @@ class DataTerm:
 
         def gather(i: int) -> None:
             at, dq = cut.stages[i], second[i].dq
-            torch.bmm(dq.mT, states[i].Y[:-1], out=product.K[at])
-            product.K[at].baddbmm_(costates[i].q.mT, tangents[i].dY[:-1])
+            products(dq.mT, states[i].Y[:-1], out=product.K[at])
+            product.K[at].add_(products(costates[i].q.mT, tangents[i].dY[:-1]))
             torch.sum(dq, 1, out=product.b[at])
 
         second.run(dg @ W + g @ v.W, gather)

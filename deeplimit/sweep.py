@@ -111,8 +111,21 @@ class Flow:
 
     def scaled(self, slopes: Tensor) -> Tensor:
         """h times slopes of shape (T, S, d)."""
+        return slopes * self._lengths(slopes)
+
+    def _lengths(self, like: Tensor) -> float | Tensor:
         h = self.step
-        return slopes * (h if isinstance(h, float) else torch.as_tensor(h, device=slopes.device)[:, None, None])
+        return h if isinstance(h, float) else torch.as_tensor(h, device=like.device)[:, None, None]
+
+    def slopes(self, sigma: Activation, Z: Tensor) -> Tensor:
+        """D = h σ'(Z), shape (T, S, d)."""
+        D = _derivative(sigma, 1, Z)
+        return D.mul_(self._lengths(D))
+
+    def bends(self, sigma: Activation, Z: Tensor) -> Tensor:
+        """h σ''(Z), shape (T, S, d)."""
+        bends = _derivative(sigma, 2, Z)
+        return bends.mul_(self._lengths(bends))
 
     @property
     def stages(self) -> int:
@@ -184,11 +197,25 @@ def _arrays(*tensors: Tensor) -> Any:
     return [a.contiguous().numpy() if a.device.type == "cpu" else a for a in tensors]
 
 
+def _derivative(sigma: Activation, order: int, Z: Tensor) -> Tensor:
+    """σ' or σ'' of Z, by NumPy where the activation has that and Z is on the CPU."""
+    if sigma.arrays is None or Z.device.type != "cpu":
+        return (sigma.first, sigma.second)[order - 1](Z)
+    return torch.from_numpy(sigma.arrays[order](Z.numpy()))
+
+
+def products(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """The matrix products a_i b_i of all layers; where the matrices are small, torch's cost several times NumPy's."""
+    if a.device.type != "cpu":
+        return torch.bmm(a, b, out=out)
+    return torch.from_numpy(np.matmul(a.numpy(), b.numpy(), out=None if out is None else out.numpy()))
+
+
 def _filling(sigma: Activation | Callable[[Tensor], Tensor], x: Tensor) -> Callable[..., object]:
     """σ(z, out) for the arrays of the recursions."""
     value = sigma.value if isinstance(sigma, Activation) else sigma
     if x.device.type != "cpu":
         return lambda z, out: out.copy_(value(z))
-    if isinstance(sigma, Activation) and sigma.array is not None:
-        return sigma.array
+    if isinstance(sigma, Activation) and sigma.arrays is not None:
+        return sigma.arrays[0]
     return lambda z, out: np.copyto(out, value(torch.from_numpy(z)).numpy())

@@ -325,7 +325,7 @@ def _multiple(activation: Activation, factor: float) -> Activation:
         lipschitz_derivative=factor * activation.lipschitz_derivative,
         smoothed=None if smoothed is None else partial(_smoothed_multiple, activation, factor),
         scalar=activation.scalar if factor == 1 else None,
-        array=activation.array if factor == 1 else None,
+        arrays=activation.arrays if factor == 1 else None,
     )
 
 

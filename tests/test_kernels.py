@@ -91,7 +91,8 @@ def test_the_forward_sweep_of_tanh_is_the_same_compiled(flow: Flow, points: int,
 
 def test_an_activation_of_ones_own_is_swept_with_and_without_its_scalar() -> None:
     """Its scalar is compiled as it stands, exponentials of positive numbers included; without one torch sweeps."""
-    own = replace(ACTIVATIONS["tanh"], name="own", value=lambda z: torch.exp(z) - 1, scalar=None, array=None)
+    tanh = ACTIVATIONS["tanh"]
+    own = replace(tanh, value=lambda z: torch.exp(z) - 1, first=torch.exp, second=torch.exp, scalar=None, arrays=None)
     flow, x, K, b = FLOWS["heun"], normal(3, 2), normal(8, 2, 2, seed=1) / 4, normal(8, 2, seed=2)
     for sigma in (own, replace(own, scalar=own_scalar)):
         assert_same_sweeps(lambda: flow.forward(x, K, b, sigma))  # noqa: B023
@@ -136,6 +137,18 @@ def sigma_of(activation: Activation, z: list[float], compiled: bool) -> list[flo
     b = torch.tensor([z], dtype=torch.float64)
     Y, _ = Flow(EULER, 1).forward(0 * normal(*b.shape), 0 * normal(1, len(z), len(z)), b, activation)
     return Y[1, 0].tolist()
+
+
+def test_tanh_of_arrays_is_that_of_tensors() -> None:
+    """σ, σ' and σ'' of NumPy to rounding, into an array or not."""
+    tanh, z = ACTIVATIONS["tanh"], np.array(ARGUMENTS)
+    assert tanh.arrays is not None
+    for array, original in zip(tanh.arrays, (tanh.value, tanh.first, tanh.second), strict=True):
+        out, exact = np.empty_like(z), original(torch.as_tensor(z)).numpy()
+        with np.errstate(under="ignore"):
+            for result in (array(z), array(z, out), out):
+                np.testing.assert_allclose(result, exact, rtol=5e-15, atol=4e-16)
+    assert float(tanh.arrays[1](np.array([1000.0]))[0]) == 0
 
 
 # The choice
