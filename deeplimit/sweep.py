@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Tableau:
         """The number s of stages."""
         return len(self.b)
 
+    @cached_property
     def rows(self) -> np.ndarray:
         """r_{jl}, shape (s, s): A without its first row, then b."""
         return np.vstack([self.A[1:], self.b])
@@ -147,7 +148,7 @@ class Flow:
         """
         Y = x.new_empty(self.stages + 1, *x.shape)
         Z = x.new_empty(self.stages, *x.shape)
-        h, rows = np.broadcast_to(self.step, self.stages), self.tableau.rows()
+        h, rows = np.broadcast_to(self.step, self.stages), self.tableau.rows
         scalar = sigma.scalar if isinstance(sigma, Activation) else None
         sweep: Callable[..., None] = partial(recursion.forward, _filling(sigma, x))
         if scalar is not None and _compiled(x):
@@ -161,7 +162,7 @@ class Flow:
         dZ = source.new_empty(source.shape)
         begin = torch.zeros_like(dY[0]) if start is None else start
         sweep: Callable[..., None] = kernels.tangent() if _compiled(begin) else recursion.tangent
-        sweep(*_arrays(D, K, source, begin), self.tableau.rows(), *_arrays(dY, dZ))
+        sweep(*_arrays(D, K, source, begin), self.tableau.rows, *_arrays(dY, dZ))
         return dY, dZ
 
     def adjoint(
@@ -183,7 +184,7 @@ class Flow:
         none = D.new_empty(0, 0, 0)
         sweep: Callable[..., None] = kernels.adjoint() if _compiled(costate) else recursion.adjoint
         e, f = (none, none) if sources is None else sources
-        sweep(*_arrays(D, K, costate, e, f), self.tableau.rows(), *_arrays(q, lam, start))
+        sweep(*_arrays(D, K, costate, e, f), self.tableau.rows, *_arrays(q, lam, start))
         return q, lam, start
 
 
