@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,12 @@ def agreement(group: Ranks, folder: Path, what: str) -> None:
         print("done")
 
 
+def both(group: Ranks, folder: Path) -> None:
+    """Two at the price of one start."""
+    agreement(group, folder, "computed")
+    disagreement(group, folder)
+
+
 def disagreement(group: Ranks, folder: Path) -> None:
     """The sentences of problems that do not fit together, and of ranks that come apart; the group outlives them."""
     part = group.share(WHOLE)
@@ -109,6 +116,13 @@ def disagreement(group: Ranks, folder: Path) -> None:
     listen(lambda: discrete.minimise(joint, 4 + group.rank))
     after = objective(u).value
     (folder / f"{group.rank}.json").write_text(json.dumps({"sentences": sentences, "after": after}), encoding="utf-8")
+
+
+def meet(folder: Path) -> None:
+    """Wait until all ranks are here: how long a process takes to start is not what a short timeout is to measure."""
+    (folder / f"here {os.environ['RANK']}").touch()
+    while len(list(folder.glob("here *"))) < int(os.environ["WORLD_SIZE"]):
+        sleep(0.01)
 
 
 def lost(group: Ranks, folder: Path, how: str) -> None:
@@ -137,5 +151,7 @@ def _fail_after(evaluations: int, fail: Callable[[], None], folder: Path) -> Non
 
 if __name__ == "__main__":
     name, folder, timeout, *options = sys.argv[1:]
+    if name == "lost":
+        meet(Path(folder))
     with ranks.joined(timeout=float(timeout)) as together:
         globals()[name](together, Path(folder), *options)

@@ -28,11 +28,12 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", 
 PATIENCE = 120  # seconds a busy machine may take where nothing should hang
 
 
-def torchrun(size: int, name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def torchrun(size: int, name: str, folder: Path, *options: str) -> None:
     """A function of on_ranks.py on so many ranks, started as a user would."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={size}"]
     words = [*launcher, str(SCRIPT), name, str(folder), str(PATIENCE), *options]
-    return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    run = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert run.stdout == "done\n" and "Warning" not in run.stderr  # and only the first rank prints
 
 
 @contextmanager
@@ -66,13 +67,19 @@ def whole(**options: Any) -> Problem:
     return Problem(on_ranks.WHOLE, **options)
 
 
-def assert_agreement(size: int, folder: Path, what: str, expected: dict[str, np.ndarray]) -> None:
-    """So many ranks find the same, to 1e-10, and all have the same bits; only the first one prints."""
-    run = torchrun(size, "agreement", folder, what)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two ranks leave behind."""
+    folder = tmp_path_factory.mktemp("pair")
+    torchrun(2, "both", folder)
+    return folder
+
+
+def assert_agreement(size: int, folder: Path, expected: dict[str, np.ndarray]) -> None:
+    """So many ranks have found the same, to 1e-10, and all have the same bits."""
     found = [dict(np.load(folder / f"{rank}.npz")) for rank in range(size)]
     points = [int(numbers.pop("points")) for numbers in found]
     assert sum(points) == on_ranks.WHOLE.points and max(points) - min(points) == 1
-    assert run.stdout == "done\n" and "Warning" not in run.stderr
     assert found[0].keys() == expected.keys()
     for name, value in expected.items():
         assert all(numbers[name].tobytes() == found[0][name].tobytes() for numbers in found), name
@@ -82,25 +89,30 @@ def assert_agreement(size: int, folder: Path, what: str, expected: dict[str, np.
             np.testing.assert_allclose(found[0][name], value, rtol=0, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_ranks_find_the_minimisers_of_one_process(size: int, tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+def test_two_ranks_find_the_minimisers_of_one_process(pair: Path, alone: dict[str, np.ndarray]) -> None:
     """The data term is a sum over samples: values, gradients, products and a branch of minimisers, uneven shares."""
-    assert_agreement(size, tmp_path, "computed", alone)
+    assert_agreement(2, pair, alone)
+
+
+def test_three_ranks_find_the_minimisers_of_one_process(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+    """The order of a sum of three is not that of two."""
+    torchrun(3, "agreement", tmp_path, "computed")
+    assert_agreement(3, tmp_path, alone)
 
 
 @pytest.mark.slow
-def test_ranks_find_the_limit_of_one_process(tmp_path: Path) -> None:
-    """So they are for E_∞, for smoothed kinks, and for the best of several starts."""
-    assert_agreement(2, tmp_path, "limit", on_ranks.limit(whole))
+def test_two_ranks_find_the_limit_of_one_process(tmp_path: Path) -> None:
+    """Nothing is special to smooth networks: E_∞, smoothed kinks, the best of several starts."""
+    torchrun(2, "agreement", tmp_path, "limit")
+    assert_agreement(2, tmp_path, on_ranks.limit(whole))
 
 
-def test_ranks_that_disagree_all_say_so(tmp_path: Path) -> None:
+def test_ranks_that_disagree_all_say_so(pair: Path) -> None:
     """Problems that differ in more than their samples, and vectors or calls that have come apart by one bit.
 
     The same sentence everywhere but for the own rank's number, and nothing is out of step afterwards.
     """
-    torchrun(2, "disagreement", tmp_path)
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2))
+    first, second = (json.loads((pair / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2))
     joining, computing = first["sentences"][: len(on_ranks.DISAGREEMENTS)], first["sentences"][-4:]
     for sentence, beginning in zip(joining, on_ranks.DISAGREEMENTS, strict=True):
         assert sentence.startswith(f"the problems of the ranks must agree, but {beginning}"), sentence
@@ -110,7 +122,7 @@ def test_ranks_that_disagree_all_say_so(tmp_path: Path) -> None:
     assert first["after"] == second["after"]
 
 
-@pytest.mark.parametrize(("how", "timeout", "size"), [("exit", PATIENCE, 3), ("stop", 2, 2)])
+@pytest.mark.parametrize(("how", "timeout", "size"), [("exit", PATIENCE, 3), ("stop", 4, 2)])
 def test_a_lost_rank_ends_the_others(how: str, timeout: int, size: int, tmp_path: Path) -> None:
     """One that ends is noticed at once, well before the timeout; one that hangs, after it. No rank is left waiting."""
     with by_hand(size, "lost", str(tmp_path), str(timeout), how) as processes:
