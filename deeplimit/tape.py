@@ -116,8 +116,8 @@ class Tape(Generic[P]):
         """Sweep through all pieces, visit each after it, and return what the last one is left with."""
         for i in self._order:
             self._starts[i] = start
-            # a copy, since a view would keep the arrays of the piece
-            start = self[i].end.clone()
+            # a view would keep the arrays of the piece
+            start = self[i].end if self._keep else self[i].end.clone()
             if visit is not None:
                 visit(i)
         return start
