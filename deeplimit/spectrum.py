@@ -17,6 +17,7 @@ from scipy.sparse import linalg
 Vector = np.ndarray
 Operator = Callable[[Vector], Vector]
 LEADING = 48  # eigenpairs kept of a coarse Hessian
+MANY = 256  # where these leave out large ones
 LOWEST_TOL = 1e-3
 CHECK_STEPS = 4
 DENSE = 2000  # unknowns up to which a dense Hessian is a way to them at all
@@ -43,12 +44,12 @@ def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) ->
         value, vector = math.nan, np.zeros(size)
         if hints is not None:
             value, vector = _hinted_eigenpair(product, hints)
-        return (value, vector) if not math.isnan(value) else _lanczos(product, size)
+        return (value, vector) if not math.isnan(value) else _least_by_lanczos(product, size)
     except (linalg.ArpackError, np.linalg.LinAlgError):  # no convergence, or numbers that are not finite
         return math.nan, np.zeros(size)
 
 
-def _lanczos(product: Operator, size: int) -> tuple[float, Vector]:
+def _least_by_lanczos(product: Operator, size: int) -> tuple[float, Vector]:
     """Lanczos, or the dense Hessian where it does not converge, as in the cluster of eigenvalues at 2."""
     v0 = np.random.default_rng(0).standard_normal(size)
     options = {"v0": v0, "ncv": min(size, 40), "tol": 1e-6, "maxiter": 100, "rng": np.random.default_rng(0)}
@@ -164,11 +165,35 @@ class Spectrum:
         return Preconditioner(self.eigenvalues, self.vectors, prolong, restrict)
 
 
-def leading(product: Operator, size: int, count: int = LEADING) -> Spectrum:
-    """The `count` eigenpairs of a Hessian farthest from 2, by Lanczos on Hessian − 2I; all of a small one."""
-    if size <= max(SMALL, count + 1):
+def leading(product: Operator, size: int) -> Spectrum:
+    """The eigenpairs of a Hessian that a preconditioner of finer grids needs; all of a small one.
+
+    They are the 48 farthest from 2, by Lanczos. If all of these are farther than 2, the positive ones near zero, which
+    are no farther, are still missing: then the 256 farthest and, on their complement, the 64 least.
+    """
+    if size <= max(SMALL, LEADING + 1):
         return Spectrum(*_dense_eigenpairs(product, size))
-    compact = linear_operator(lambda v: product(v) - 2 * v, size)
+
+    def compact(v: Vector) -> Vector:
+        return product(v) - 2 * v
+
+    far = _lanczos(compact, size, LEADING, "LM", 1e-3)
+    if abs(far.eigenvalues - 2).min() <= 2:
+        return far
+    many = min(MANY, size // 4)
+    far = _lanczos(compact, size, many, "LM", 0.1)
+
+    def complement(v: Vector) -> Vector:
+        return v - far.vectors @ (far.vectors.T @ v)
+
+    low = _lanczos(lambda v: complement(compact(complement(v))), size, many // 4, "SA", 0.1)
+    vectors, _ = np.linalg.qr(np.column_stack([far.vectors, low.vectors]))
+    return Spectrum(np.concatenate([far.eigenvalues, low.eigenvalues]), vectors)
+
+
+def _lanczos(compact: Operator, size: int, count: int, which: str, tol: float) -> Spectrum:
+    """Eigenpairs of Hessian − 2I at one end of its spectrum; the eigenvalues are those of the Hessian."""
     v0 = np.random.default_rng(0).standard_normal(size)
-    values, vectors = linalg.eigsh(compact, k=count, which="LM", v0=v0, tol=1e-3, rng=np.random.default_rng(0))
+    operator, rng = linear_operator(compact, size), np.random.default_rng(0)
+    values, vectors = linalg.eigsh(operator, k=count, which=which, v0=v0, tol=tol, rng=rng)
     return Spectrum(values + 2, vectors)

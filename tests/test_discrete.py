@@ -38,8 +38,9 @@ from problems import (
 )
 from torch import Tensor
 
-from deeplimit import Data, Layers, Problem, discrete, energy, norms, spectrum, symmetry
+from deeplimit import Data, Layers, Problem, discrete, energy, ladder, norms, spectrum, symmetry
 from deeplimit import data as datasets
+from deeplimit.ladder import Search
 from deeplimit.minimum import Minimum, Status
 
 EVERY = list(product(SIGMA, LOSS))
@@ -407,12 +408,12 @@ def test_a_jump_to_another_branch_is_recognised() -> None:
 
 def test_a_planted_jump_is_recognised(reference: list[Minimum], monkeypatch: pytest.MonkeyPatch) -> None:
     """Depth 64 gets the minimiser of the other branch: only there the status is JUMPED, the certificate stands."""
-    genuine, other = discrete._minimise, reference[1].control
+    genuine, other = Search.minimum, reference[1].control
 
-    def planted(problem: Problem, depth: int, start: Layers, *args: Any, **options: Any) -> Any:
-        return genuine(problem, depth, other.refine(64) if depth == 64 else start, *args, **options)
+    def planted(search: Search, start: Layers, *args: Any, **options: Any) -> Any:
+        return genuine(search, other.refine(64) if start.depth == 64 else start, *args, **options)
 
-    monkeypatch.setattr(discrete, "_minimise", planted)
+    monkeypatch.setattr(Search, "minimum", planted)
     path = discrete.branch(REFERENCE.problem(), [16, 32, 64, 128, 256], start=reference[0].control)
     C, J = Status.CONVERGED, Status.JUMPED
     assert [m.status for m in path] == [C, C, J, C, C]
@@ -580,14 +581,14 @@ def test_the_lowest_branch_follows_one_minimum_of_an_orbit(monkeypatch: pytest.M
     problem = ring().problem()
     first = min((discrete.minimise(problem, 16, seed=seed) for seed in range(6)), key=lambda m: m.value)
     images = [replace(first, control=turned(first.control, P)) for P in ring_group()]
-    genuine, deep = discrete._minimise, []
+    genuine, deep = Search.minimum, []
 
-    def counted(problem: Problem, depth: int, *args: Any, **options: Any) -> Any:
-        deep.append(depth)
-        return genuine(problem, depth, *args, **options)
+    def counted(search: Search, start: Layers, *args: Any, **options: Any) -> Any:
+        deep.append(start.depth)
+        return genuine(search, start, *args, **options)
 
     monkeypatch.setattr(discrete, "branches", lambda *_, **__: images)
-    monkeypatch.setattr(discrete, "_minimise", counted)
+    monkeypatch.setattr(Search, "minimum", counted)
     path = discrete.lowest(problem, [16, 24, 32])
     assert deep == [24] * 8 + [32]
     assert [m.orbit for m in path] == [symmetry.orbit(first.control, discrete.symmetries(problem))] * 3
@@ -636,13 +637,13 @@ def test_a_branch_that_will_be_lowest_is_followed(
         value = 1 + 2 / depth if sign > 0 else 1.6 - 2 / depth
         return replace(reference[0], control=net, value=value, seed=5 if sign > 0 else 6)
 
-    def minimise(problem: Problem, depth: int, start: Layers, *_: Any, **__: Any) -> tuple[Minimum, np.ndarray]:
-        return planted(depth, float(start.K[0, 0, 0].sign())), np.zeros(0)
+    def minimise(_: Search, start: Layers, *__: Any, **___: Any) -> tuple[Minimum, np.ndarray]:
+        return planted(start.depth, float(start.K[0, 0, 0].sign())), np.zeros(0)
 
     depths = [2, 4, 8, 16, 32, 64] if deepest == 64 else [2, 4, 6]
     monkeypatch.setattr(discrete, "branches", lambda *_, **__: [planted(2, -1.0), planted(2, 1.0)])
-    monkeypatch.setattr(discrete, "_minimise", minimise)
-    monkeypatch.setattr(discrete._Branch, "_learn", lambda _, minimum, __: minimum)
+    monkeypatch.setattr(Search, "minimum", minimise)
+    monkeypatch.setattr(ladder.Ladder, "_learn", lambda _, minimum, __: minimum)
     path = discrete.lowest(REFERENCE.problem(), depths)
     assert [m.value for m in path] == [planted(depth, winner).value for depth in depths]
     assert {m.seed for m in path} == {5 if winner > 0 else 6}
@@ -650,17 +651,17 @@ def test_a_branch_that_will_be_lowest_is_followed(
 
 def test_the_next_depth_starts_at_third_order(reference: list[Minimum], monkeypatch: pytest.MonkeyPatch) -> None:
     """Minimisers expand in powers of 1/n: two depths miss the next one by O(n⁻²), three by O(n⁻³)."""
-    genuine, starts = discrete._minimise, {}
+    genuine, starts = Search.minimum, {}
 
-    def recorded(problem: Problem, depth: int, start: Layers, *args: Any, **options: Any) -> Any:
-        starts[depth] = start
-        return genuine(problem, depth, start, *args, **options)
+    def recorded(search: Search, start: Layers, *args: Any, **options: Any) -> Any:
+        starts[start.depth] = start
+        return genuine(search, start, *args, **options)
 
-    monkeypatch.setattr(discrete, "_minimise", recorded)
+    monkeypatch.setattr(Search, "minimum", recorded)
     depths = [16, 32, 64, 128, 256]
     orders = {}
     for settled in (1.5, 0.0):
-        monkeypatch.setattr(discrete, "SETTLED", settled or 1e-9)
+        monkeypatch.setattr(ladder, "SETTLED", settled or 1e-9)
         path = discrete.branch(REFERENCE.problem(), depths, start=reference[0].control)
         missed = [norms.l2(m.control, starts[m.control.depth]) for m in path]
         orders[settled] = math.log2(missed[3] / missed[4])
@@ -819,7 +820,7 @@ def test_a_least_eigenvalue_inside_the_cluster_at_two_is_certified() -> None:
     alpha = {"K": 0.0036, "b": 0.79, "W": 0.032, "c": 0.06}
     problem = Problem(data, activation="gcu", loss="logistic", alpha=alpha, reduction="mean")
     m = discrete.minimise(problem, 13, seed=1)
-    energy, coordinates = discrete._energy(problem, 13)
+    energy, coordinates = Search(problem).energy(13)
     point = energy(coordinates.vector(m.control))
     values = np.linalg.eigvalsh(np.column_stack([point.product(e) for e in np.eye(coordinates.size)]))
     assert m.status is Status.CONVERGED

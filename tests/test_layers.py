@@ -20,7 +20,7 @@ NETWORKS = """
 checks
 activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
 symmetry | grids , kernels | problem | recursion → sweep → tape → energy → network
-discrete | continuum | pontryagin , peers → shooting
+ladder → discrete , continuum | pontryagin , peers → shooting
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
 triangle | autodiff → dense → volterra
 meanfield → uncertainty | lipschitz | rough
@@ -151,7 +151,8 @@ def test_the_layers_say_what_the_design_says() -> None:
     between = {"ranks", "coordinates", "norms", "irregular", "optimise", "kernels", "problem", "recursion", "sweep"}
     assert allowed["ranks"] == {"checks", "data"}
     assert allowed["tape"] == {*leaves, "checks", *between} and allowed["energy"] == {*allowed["tape"], "tape"}
-    for name in ("discrete", "continuum", "pontryagin"):
+    assert allowed["discrete"] - allowed["ladder"] == {"ladder"}
+    for name in ("ladder", "continuum", "pontryagin"):
         assert allowed[name] == {*allowed["energy"], "energy", "network", "grids", "symmetry"}
     assert allowed["compare"] - allowed["expansion"] == {"expansion", "ridge", "gamma", "counterexample", "regularity"}
     assert allowed["variants"] == allowed["expansion"]

@@ -1,0 +1,160 @@
+"""Minimisers of E_n at growing depths: what each depth knows about deeper ones.
+
+A depth starts from a prediction by the depths before it, is preconditioned by the leading eigenpairs of a coarser
+Hessian, and looks for its least curvature near those of the depths before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+
+from deeplimit import grids, norms, optimise
+from deeplimit.control import Layers
+from deeplimit.coordinates import LayerCoordinates
+from deeplimit.energy import Energy
+from deeplimit.grids import Prolongation
+from deeplimit.minimum import Minimum, Status
+from deeplimit.optimise import Evaluations
+from deeplimit.problem import Problem
+from deeplimit.spectrum import Hints, Spectrum, leading
+from deeplimit.sweep import EULER, Flow
+
+CHEAP = 32  # at this part of the deepest depth a coarse Hessian costs less than it saves
+MANY_EVALUATIONS = 40  # a depth that needs more becomes the new coarse grid
+SETTLED = 1.5  # ratio of two changes of Θ per change of 1/n on a branch that converges
+ALIKE = 0.9  # cosine of two directions of least curvature that are one, at two depths
+NO_CHANGE = 1e-8
+FIRST_LEAP = 5
+
+
+@dataclass(frozen=True)
+class Search:
+    """How E_n of a problem is minimised at any depth.
+
+    Parameters
+    ----------
+    tol
+        Norm of the gradient to reach.
+    device
+        Where the sweeps run.
+    memory_limit
+        Bytes for what a sweep keeps of its states, None for all of them.
+    """
+
+    problem: Problem
+    tol: float = 1e-10
+    device: str = "cpu"
+    memory_limit: float | None = None
+
+    def energy(self, depth: int) -> tuple[Energy, LayerCoordinates]:
+        """E_n as a function of the coordinates u."""
+        coordinates = LayerCoordinates(self.problem.metric, depth, self.device)
+        return Energy(self.problem, coordinates, Flow(EULER, depth), self.memory_limit), coordinates
+
+    def minimum(self, start: Layers, hints: Hints | None = None, near: bool = False) -> tuple[Minimum, np.ndarray]:
+        """A minimiser at the depth of the start, and the direction of least curvature there."""
+        energy, coordinates = self.energy(start.depth)
+        u = coordinates.vector(start)
+        if self.problem.activation.smooth:
+            return optimise.local_minimum(energy, u, coordinates.control, tol=self.tol, hints=hints, near=near)
+
+        def smoothed(width: float) -> Energy:
+            return replace(self, problem=self.problem.smoothed(width)).energy(start.depth)[0]
+
+        minimum = optimise.local_minimum_kinked(energy, smoothed, u, coordinates.control, tol=self.tol, near=near)
+        return minimum, np.zeros(coordinates.size)
+
+
+class Ladder:
+    """Minimisers at growing depths up to `deepest`, and the coarse Hessian that preconditions the next ones."""
+
+    def __init__(self, search: Search, deepest: int, first: Minimum | None = None) -> None:
+        self.search, self.deepest = search, deepest
+        self.minima: list[Minimum] = [] if first is None else [first]
+        self._coarse: tuple[LayerCoordinates, Spectrum] | None = None
+        self._lowest: list[Layers] = []
+        self._speeds: list[float] = []
+
+    def begin(self, start: Layers) -> None:
+        """The first minimiser."""
+        self.minima.append(self._learn(*self.search.minimum(start)))
+
+    def extend(self, depth: int) -> None:
+        """The next minimiser."""
+        start, hints = self._predicted(depth), self._hints(depth)
+        self.minima.append(self._learn(*self.search.minimum(start, hints, near=True)))
+        self._recognise_jump()
+
+    def _predicted(self, depth: int) -> Layers:
+        """Θ of a depth from the last one, two or, once the branch converges at first order, three."""
+        last: Layers = self.minima[-1].control
+        if not self.search.problem.activation.smooth or self.minima[-1].status is not Status.CONVERGED:
+            return last.refine(depth)
+        return grids.extrapolated([m.control for m in self.minima[-self._predictors() :]], depth)
+
+    def _predictors(self) -> int:
+        """How many of the last depths a prediction may use."""
+        if any(m.status is not Status.CONVERGED for m in self.minima[-3:]):
+            return min(2, sum(m.status is Status.CONVERGED for m in self.minima[-2:]))
+        before, last = self._speeds[-2:] if len(self._speeds) > 1 else (0.0, 0.0)
+        return 3 if before / SETTLED < last < SETTLED * before else 2
+
+    def _hints(self, depth: int) -> Hints | None:
+        if self._coarse is None or not self._lowest:
+            return None
+        fine = LayerCoordinates(self.search.problem.metric, depth)
+        coarse, spectrum = self._coarse
+        grid = Prolongation(coarse, fine)
+        preconditioner = spectrum.preconditioner(grid.prolong, grid.restrict)
+        if preconditioner is None:
+            return None
+        return Hints(preconditioner, self._least_curved(fine))
+
+    def _learn(self, minimum: Minimum, lowest: np.ndarray) -> Minimum:
+        """Keep what helps at deeper networks; the minimum with what that cost.
+
+        It is the new coarse grid while that is cheap, and later where the last one no longer serves.
+        """
+        depth = minimum.control.depth
+        energy, coordinates = self.search.energy(depth)
+        if not np.isnan(minimum.curvature):
+            self._lowest = [*self._lowest[-2:], coordinates.control(lowest)]
+        worn = minimum.gradients + minimum.hessian_products > MANY_EVALUATIONS
+        needed = depth < self.deepest and (self._coarse is None or worn or CHEAP * depth <= self.deepest)
+        if not (needed and minimum.status.converged and self.search.problem.activation.smooth):
+            return minimum
+        began, f, u = perf_counter(), Evaluations(energy), coordinates.vector(minimum.control)
+        self._coarse = coordinates, leading(partial(f.product, u), coordinates.size)
+        return replace(minimum, coarse_products=f.products, coarse_seconds=perf_counter() - began)
+
+    def _least_curved(self, fine: LayerCoordinates) -> np.ndarray:
+        """The direction of least curvature, extrapolated from the last depths where it was nearly the same."""
+        vectors = [fine.vector(grids.splined(direction, fine.rows)) for direction in self._lowest]
+        cosines = [float(v @ vectors[-1] / (np.linalg.norm(v) * np.linalg.norm(vectors[-1]))) for v in vectors]
+        count = next((k for k, cosine in enumerate(reversed(cosines)) if abs(cosine) < ALIKE), len(cosines))
+        factors = grids.weights([direction.depth for direction in self._lowest[-count:]], fine.rows)
+        return sum(w * np.sign(c) * v for w, c, v in zip(factors, cosines[-count:], vectors[-count:], strict=True))
+
+    def _recognise_jump(self) -> None:
+        """Mark a depth at which the change of Θ per change of 1/n, constant along a branch, leaps.
+
+        For doubled depths a speed twice the one before means that the change did not fall. The first change is
+        judged by the second: many times faster, it led from another branch.
+        """
+        last, before = self.minima[-1].control, self.minima[-2].control
+        change = float(np.hypot(norms.l2(last, before.refine(last.depth)), norms.head(last, before)))
+        self._speeds.append(change / (1 / before.depth - 1 / last.depth))
+        if len(self._speeds) < 2 or change <= NO_CHANGE:
+            return
+        if self._speeds[-1] >= 2 * self._speeds[-2]:
+            self._mark_jump(-1)
+        elif len(self._speeds) == 2 and self._speeds[0] >= FIRST_LEAP * self._speeds[1]:
+            self._mark_jump(-2)
+
+    def _mark_jump(self, index: int) -> None:
+        if self.minima[index].status.converged:
+            self.minima[index] = replace(self.minima[index], status=Status.JUMPED)
