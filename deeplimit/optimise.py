@@ -59,6 +59,16 @@ class Point(Protocol):
 Objective = Callable[[Vector], Point]
 
 
+class Preconditioner(Protocol):
+    """A symmetric positive definite approximation B of an inverse Hessian."""
+
+    def __call__(self, v: Vector) -> Vector:
+        """B v."""
+
+    def root(self, v: Vector) -> Vector:
+        """B^½ v."""
+
+
 class Evaluations:
     """An objective that counts its gradients and Hessian products and remembers its last two points."""
 
@@ -152,7 +162,7 @@ def _corrections(f: Evaluations, u: Vector, tol: float, B: Operator) -> tuple[Ve
     return u, MAX_CORRECTIONS
 
 
-def _newton_step(f: Evaluations, u: Vector, relative: float, preconditioner: Operator | None) -> Vector:
+def _newton_step(f: Evaluations, u: Vector, relative: float, preconditioner: Preconditioner | None) -> Vector:
     """s with |Hs + g| ≤ relative·|g| by (preconditioned) conjugate gradients."""
 
     def product(v: Vector) -> Vector:
@@ -169,7 +179,7 @@ def _newton_step(f: Evaluations, u: Vector, relative: float, preconditioner: Ope
     return step
 
 
-def _newton(f: Evaluations, u: Vector, tol: float, preconditioner: Operator | None) -> tuple[Vector, Status, int]:
+def _newton(f: Evaluations, u: Vector, tol: float, preconditioner: Preconditioner | None) -> tuple[Vector, Status, int]:
     """Newton-CG while the gradient falls; STALLED if it stopped falling or met negative curvature."""
     residual = _norm(f.gradient(u))
     for iteration in range(MAX_NEWTON):
@@ -221,18 +231,42 @@ def value_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
     return float(noise + 4 * np.finfo(float).eps * abs(f.value(u)))
 
 
-def _trust_region(f: Evaluations, u: Vector, gtol: float, near: bool) -> tuple[Vector, int]:
+def _trust_region(
+    f: Evaluations, u: Vector, gtol: float, near: bool, preconditioner: Preconditioner | None
+) -> tuple[Vector, int]:
+    """SciPy's trust-region Krylov method from u, in the coordinates y of u + B^½ y, in which the Hessian is near I."""
+    root, radius = (preconditioner.root, math.sqrt(2) * _norm(u)) if preconditioner else (_same, _norm(u))
+
+    def at(y: Vector) -> Vector:
+        return u + root(y)
+
     options: dict[str, float] = {"gtol": gtol, "maxiter": 500}
-    if near:
+    if near and radius > 0:
         # long steps would leave the branch that the start is on
-        options |= {"initial_trust_radius": NEAR_RADIUS * _norm(u), "max_trust_radius": 4 * NEAR_RADIUS * _norm(u)}
-    result = optimize.minimize(f.value, u, jac=f.gradient, hessp=f.product, method="trust-krylov", options=options)
-    return result.x, result.nit
+        options |= {"initial_trust_radius": NEAR_RADIUS * radius, "max_trust_radius": 4 * NEAR_RADIUS * radius}
+    result = optimize.minimize(
+        lambda y: f.value(at(y)),
+        np.zeros(len(u)),
+        jac=lambda y: root(f.gradient(at(y))),
+        hessp=lambda y, p: root(f.product(at(y), root(p))),
+        method="trust-krylov",
+        options=options,
+    )
+    return at(result.x), result.nit
+
+
+def _same(v: Vector) -> Vector:
+    return v
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite ends as a status
 def minimise(
-    objective: Objective, u: Vector, *, tol: float = 1e-10, preconditioner: Operator | None = None, near: bool = False
+    objective: Objective,
+    u: Vector,
+    *,
+    tol: float = 1e-10,
+    preconditioner: Preconditioner | None = None,
+    near: bool = False,
 ) -> Optimum:
     """A stationary point of a smooth function, reached downhill from u.
 
@@ -243,14 +277,15 @@ def minimise(
     tol
         Norm of the gradient to reach, or ten times its rounding error where that is larger.
     preconditioner
-        Symmetric positive definite approximation of the inverse Hessian for the Newton steps.
+        Symmetric positive definite approximation of the inverse Hessian: for corrections, Newton steps and as the
+        metric of the trust region.
     near
         True tries Newton's method at once and goes back to the trust region, with short steps, only if it fails.
     """
     return _search(Evaluations(objective), u, tol, preconditioner, near)
 
 
-def _search(f: Evaluations, u: Vector, tol: float, preconditioner: Operator | None, near: bool) -> Optimum:
+def _search(f: Evaluations, u: Vector, tol: float, preconditioner: Preconditioner | None, near: bool) -> Optimum:
     iterations, status = 0, Status.STALLED
     gradients, products = f.gradients, f.products
 
@@ -270,7 +305,7 @@ def _search(f: Evaluations, u: Vector, tol: float, preconditioner: Operator | No
             u = u_near
     for gtol in (COARSE_GRADIENT, 1e-3 * COARSE_GRADIENT):
         if status is Status.STALLED:
-            u, count = _trust_region(f, u, gtol, near and _norm(u) > 0)
+            u, count = _trust_region(f, u, gtol, near, preconditioner)
             u, status, newton = _newton(f, u, tol, preconditioner)
             iterations += count + newton
     return ended(_norm(f.gradient(u)))

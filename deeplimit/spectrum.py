@@ -139,15 +139,22 @@ class Preconditioner:
     restrict: Operator = _same
 
     def __call__(self, v: Vector) -> Vector:
-        weights = (1 / self.eigenvalues - 0.5) * (self.vectors.T @ self.restrict(v))
-        return 0.5 * v + self.prolong(self.vectors @ weights)
+        return self._power(v, 1.0)
+
+    def root(self, v: Vector) -> Vector:
+        """B^½ v."""
+        return self._power(v, 0.5)
+
+    def _power(self, v: Vector, exponent: float) -> Vector:
+        weights = (self.eigenvalues**-exponent - 2**-exponent) * (self.vectors.T @ self.restrict(v))
+        return 2**-exponent * v + self.prolong(self.vectors @ weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Hints:
     """What coarser grids know: an approximate inverse Hessian, and the direction of least curvature."""
 
-    preconditioner: Operator
+    preconditioner: Preconditioner
     lowest: Vector
 
 

@@ -60,6 +60,20 @@ class At:
         return self.function.hessian(self.u) @ v
 
 
+class Inverse:
+    """A matrix B as an approximate inverse Hessian."""
+
+    def __init__(self, B: np.ndarray) -> None:
+        values, vectors = np.linalg.eigh(B)
+        self.B, self.half = B, (vectors * np.sqrt(values)) @ vectors.T
+
+    def __call__(self, v: Vector) -> Vector:
+        return self.B @ v
+
+    def root(self, v: Vector) -> Vector:
+        return self.half @ v
+
+
 def quadratic(size: int = 60, seed: int = 0) -> tuple[Function, Vector]:
     """E = ½ (u − a)·H (u − a), H = 2I + compact with eigenvalues from 1 to 10⁴, and its minimiser a."""
     random = np.random.default_rng(seed)
@@ -119,19 +133,19 @@ def test_the_exact_inverse_corrects_in_one_step() -> None:
     """u − H⁻¹ ∂E/∂u is the minimiser of a quadratic: two gradients, and no product."""
     f, a = quadratic()
     H = f.hessian(a)
-    optimum = minimise(f, np.zeros(60), near=True, preconditioner=lambda v: np.linalg.solve(H, v))
+    optimum = minimise(f, np.zeros(60), tol=1e-8, near=True, preconditioner=Inverse(np.linalg.inv(H)))
     assert (optimum.gradients, optimum.products, optimum.iterations) == (2, 0, 1)
     assert optimum.status is Status.CONVERGED
     np.testing.assert_allclose(optimum.u, a, atol=1e-10)
 
 
-def disturbed(H: np.ndarray, eigenvalues: list[float], seed: int = 5) -> Callable[[Vector], Vector]:
+def disturbed(H: np.ndarray, eigenvalues: list[float], seed: int = 5) -> Inverse:
     """B with these eigenvalues of B H, and 1 elsewhere."""
     values, vectors = np.linalg.eigh(H)
     root = (vectors * np.sqrt(1 / values)) @ vectors.T
     Q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(H), len(eigenvalues))))
     B = root @ (np.eye(len(H)) + (Q * (np.array(eigenvalues) - 1)) @ Q.T) @ root
-    return lambda v: B @ v
+    return Inverse(B)
 
 
 def test_corrections_are_a_krylov_method() -> None:
@@ -158,7 +172,7 @@ def test_corrections_are_kept_only_where_the_gradient_falls() -> None:
     """Far out, where the quadratic model is wrong, a step that leads uphill is not taken."""
     f = valley()
     far = np.full(50, 3.0)
-    optimum = minimise(f, far, near=True, preconditioner=lambda v: v)
+    optimum = minimise(f, far, near=True, preconditioner=Inverse(np.eye(50)))
     assert optimum.status is Status.CONVERGED
     np.testing.assert_allclose(optimum.u, valley_minimiser(), atol=1e-9)
 
@@ -272,7 +286,9 @@ def test_a_flat_direction_is_not_a_certified_minimum() -> None:
 
 def test_a_gradient_that_stops_falling_is_stalled() -> None:
     """|u| + u² in each coordinate has the gradient ±1 on either side of 0: no step makes it smaller."""
-    f = Function(lambda u: np.abs(u).sum() + u @ u, lambda u: np.sign(u) + 2 * u, lambda u: 2 * np.eye(len(u)))
+    f = Function(
+        lambda u: np.abs(u).sum() + u @ u, lambda u: np.where(u < 0, -1.0, 1.0) + 2 * u, lambda u: 2 * np.eye(len(u))
+    )
     m, _ = local_minimum(f, np.array([0.3, -0.4]), identity)
     assert m.status is Status.STALLED and not m.status.converged and m.residual > 0.9
 

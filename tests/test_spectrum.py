@@ -88,6 +88,9 @@ def test_the_preconditioner_is_the_inverse_of_two_plus_low_rank() -> None:
     np.testing.assert_allclose(dense @ H, np.eye(50), atol=1e-9)
     np.testing.assert_allclose(dense, dense.T, atol=1e-13)
     np.testing.assert_allclose(np.linalg.eigvalsh(dense)[[0, -1]], [1e-5, 100], rtol=1e-10)
+    root = np.column_stack([B.root(e) for e in np.eye(50)])
+    np.testing.assert_allclose(root @ root, dense, atol=1e-12)
+    np.testing.assert_allclose(root, root.T, atol=1e-13)
 
 
 @pytest.mark.parametrize("size", [10, 40, 49, 50, 200])
