@@ -2,7 +2,7 @@
 
 Interpolating K and b linearly in t splits each coarse increment into equal fine ones. In the coordinates in which the
 regulariser is |u|² that is a matrix P with orthonormal columns wherever the fine depth is a multiple of the coarse one;
-elsewhere P is made so by the Cholesky factor of PᵀP, and spans the same curves.
+elsewhere P (PᵀP)^−½ has them, and spans the same curves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
@@ -55,28 +55,26 @@ class Prolongation:
         self._rows = _overlaps(fine.rows, coarse.rows)
 
     @cached_property
-    def _factor(self) -> np.ndarray | None:
-        """The Cholesky factor L of the rows' PᵀP = L Lᵀ; None where it is the identity."""
+    def _normaliser(self) -> np.ndarray | None:
+        """(PᵀP)^−½ of the rows; None where it is the identity."""
         if self.fine.rows % self.coarse.rows == 0:
             return None
-        return linalg.cholesky((self._rows.T @ self._rows).toarray(), lower=True)
+        values, vectors = np.linalg.eigh((self._rows.T @ self._rows).toarray())
+        # the Cholesky factor would do, but shift everything by a part of a cell
+        return (vectors / np.sqrt(values)) @ vectors.T
 
     def prolong(self, v: np.ndarray) -> np.ndarray:
         """P v, from coarse to fine coordinates."""
-
-        def deep(x: np.ndarray) -> np.ndarray:
-            if self._factor is not None:
-                x = linalg.solve_triangular(self._factor, x, lower=True, trans="T")
-            return self._rows @ x
-
-        return self._map(v, self.coarse, self.fine, deep)
+        S = self._normaliser
+        return self._map(v, self.coarse, self.fine, lambda x: self._rows @ (x if S is None else S @ x))
 
     def restrict(self, v: np.ndarray) -> np.ndarray:
         """Pᵀ v, from fine to coarse coordinates."""
+        S = self._normaliser
 
         def deep(x: np.ndarray) -> np.ndarray:
             x = self._rows.T @ x
-            return x if self._factor is None else linalg.solve_triangular(self._factor, x, lower=True)
+            return x if S is None else S @ x
 
         return self._map(v, self.fine, self.coarse, deep)
 

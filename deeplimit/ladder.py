@@ -23,8 +23,7 @@ from deeplimit.problem import Problem
 from deeplimit.spectrum import Hints, Spectrum, leading
 from deeplimit.sweep import EULER, Flow
 
-CHEAP = 32  # at this part of the deepest depth a coarse Hessian costs less than it saves
-MANY_EVALUATIONS = 40  # a depth that needs more becomes the new coarse grid
+WORTH = 2  # what a coarse Hessian may save, over what it costs, from which on it is formed
 SETTLED = 1.5  # ratio of two changes of Θ per change of 1/n on a branch that converges
 ALIKE = 0.9  # cosine of two directions of least curvature that are one, at two depths
 NO_CHANGE = 1e-8
@@ -76,6 +75,7 @@ class Ladder:
         self.search, self.deepest = search, deepest
         self.minima: list[Minimum] = [] if first is None else [first]
         self._coarse: tuple[LayerCoordinates, Spectrum] | None = None
+        self._price = 0
         self._lowest: list[Layers] = []
         self._speeds: list[float] = []
 
@@ -92,16 +92,21 @@ class Ladder:
     def _predicted(self, depth: int) -> Layers:
         """Θ of a depth from the last one, two or, once the branch converges at first order, three."""
         last: Layers = self.minima[-1].control
-        if not self.search.problem.activation.smooth or self.minima[-1].status is not Status.CONVERGED:
+        if not (self.search.problem.activation.smooth and self.minima[-1].status.converged):
             return last.refine(depth)
-        return grids.extrapolated([m.control for m in self.minima[-self._predictors() :]], depth)
+        before, now = self._speeds[-2:] if len(self._speeds) > 1 else (0.0, 0.0)
+        most = 3 if before / SETTLED < now < SETTLED * before else 2
+        return grids.extrapolated([m.control for m in self._since_jump()[-most:]], depth)
 
-    def _predictors(self) -> int:
-        """How many of the last depths a prediction may use."""
-        if any(m.status is not Status.CONVERGED for m in self.minima[-3:]):
-            return min(2, sum(m.status is Status.CONVERGED for m in self.minima[-2:]))
-        before, last = self._speeds[-2:] if len(self._speeds) > 1 else (0.0, 0.0)
-        return 3 if before / SETTLED < last < SETTLED * before else 2
+    def _since_jump(self) -> list[Minimum]:
+        """The last minima, as far back as all are of one branch."""
+        kept: list[Minimum] = []
+        for minimum in reversed(self.minima):
+            if minimum.status.converged:
+                kept.insert(0, minimum)
+            if minimum.status not in (Status.CONVERGED, Status.ROUNDING):
+                break
+        return kept
 
     def _hints(self, depth: int) -> Hints | None:
         if self._coarse is None or not self._lowest:
@@ -115,21 +120,28 @@ class Ladder:
         return Hints(preconditioner, self._least_curved(fine))
 
     def _learn(self, minimum: Minimum, lowest: np.ndarray) -> Minimum:
-        """Keep what helps at deeper networks; the minimum with what that cost.
-
-        It is the new coarse grid while that is cheap, and later where the last one no longer serves.
-        """
+        """Keep what helps at deeper networks; the minimum with what that cost."""
         depth = minimum.control.depth
         energy, coordinates = self.search.energy(depth)
         if not np.isnan(minimum.curvature):
             self._lowest = [*self._lowest[-2:], coordinates.control(lowest)]
-        worn = minimum.gradients + minimum.hessian_products > MANY_EVALUATIONS
-        needed = depth < self.deepest and (self._coarse is None or worn or CHEAP * depth <= self.deepest)
-        if not (needed and minimum.status.converged and self.search.problem.activation.smooth):
+        if not (self._pays(minimum) and minimum.status.converged and self.search.problem.activation.smooth):
             return minimum
         began, f, u = perf_counter(), Evaluations(energy), coordinates.vector(minimum.control)
         self._coarse = coordinates, leading(partial(f.product, u), coordinates.size)
+        self._price = f.products
         return replace(minimum, coarse_products=f.products, coarse_seconds=perf_counter() - began)
+
+    def _pays(self, minimum: Minimum) -> bool:
+        """Whether a coarse Hessian of this depth may save more than it costs.
+
+        As many evaluations as here at all deeper networks, which are 2 (deepest/n − 1) times as large together, are
+        the most that it could save.
+        """
+        depth, evaluations = minimum.control.depth, minimum.gradients + minimum.hessian_products
+        if self._coarse is None:
+            return depth < self.deepest
+        return evaluations * (self.deepest / depth - 1) > WORTH * self._price
 
     def _least_curved(self, fine: LayerCoordinates) -> np.ndarray:
         """The direction of least curvature, extrapolated from the last depths where it was nearly the same."""

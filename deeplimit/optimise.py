@@ -25,9 +25,11 @@ from deeplimit.spectrum import Hints, Operator, Vector, least_eigenpair, linear_
 
 __all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_kinked", "minimise"]
 
-MAX_CORRECTIONS = 20
+MAX_CORRECTIONS = 40
 GRAM_ROUNDING = 1e-14
-CONTRACTION = 0.5  # of √(g·Bg) by one correction, above which Newton's method takes over
+GROWTH = 2  # of √(g·Bg) by one correction
+CONTRACTION = 0.5  # of √(g·Bg) by PATIENCE corrections, above which Newton's method takes over
+PATIENCE = 3
 MAX_NEWTON = 40
 COARSE_GRADIENT = 1e-5
 LEAST_DIGITS = 1e-6  # relative error of u at which a rounding floor still is a solution
@@ -141,6 +143,8 @@ def _corrections(f: Evaluations, u: Vector, tol: float, B: Operator) -> tuple[Ve
     moves: list[Vector] = []
     changes: list[Vector] = []
     images: list[Vector] = []
+    sizes = [g @ p]  # squares of √(g·Bg)
+    best = u
     for correction in range(MAX_CORRECTIONS):
         if _norm(g) <= tol:
             return u, correction
@@ -149,17 +153,17 @@ def _corrections(f: Evaluations, u: Vector, tol: float, B: Operator) -> tuple[Ve
             gram = np.array([[change @ image for image in images] for change in changes])
             weights, *_ = np.linalg.lstsq(gram, np.array([change @ p for change in changes]), rcond=GRAM_ROUNDING)
             step = sum((w * (image - move) for w, image, move in zip(weights, images, moves, strict=True)), step)
-        trial = u + step
-        g_trial = f.gradient(trial)
-        p_trial = B(g_trial)
-        contraction = math.sqrt(max(g_trial @ p_trial, 0.0) / (g @ p))
-        if not contraction < 1:
-            return u, correction + 1
-        moves, changes, images = [*moves, step], [*changes, g_trial - g], [*images, p_trial - p]
-        u, g, p = trial, g_trial, p_trial
-        if contraction > CONTRACTION:
-            return u, correction + 1
-    return u, MAX_CORRECTIONS
+        g_new = f.gradient(u + step)
+        p_new = B(g_new)
+        moves, changes, images = [*moves, step], [*changes, g_new - g], [*images, p_new - p]
+        u, g, p = u + step, g_new, p_new
+        sizes.append(g @ p)
+        if sizes[-1] == min(sizes):
+            best = u
+        slow = len(sizes) > PATIENCE and sizes[-1] > CONTRACTION**2 * sizes[-1 - PATIENCE]
+        if slow or not sizes[-1] < GROWTH**2 * sizes[-2]:
+            return best, correction + 1
+    return best, MAX_CORRECTIONS
 
 
 def _newton_step(f: Evaluations, u: Vector, relative: float, preconditioner: Preconditioner | None) -> Vector:

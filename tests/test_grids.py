@@ -36,7 +36,7 @@ def pair(coarse: int, fine: int, trainable: str = "KbWc") -> tuple[LayerCoordina
 def test_the_prolongation_has_orthonormal_columns_and_the_restriction_is_its_transpose(
     coarse: int, fine: int, trainable: str
 ) -> None:
-    """P takes |u|² to |u|² as the regulariser of the interpolant is that of the network; elsewhere Cholesky does it."""
+    """P takes |u|² to |u|² as the regulariser of the interpolant is that of the network; elsewhere it is normalised."""
     source, target, grid = pair(coarse, fine, trainable)
     P = dense(grid.prolong, source.size)
     np.testing.assert_allclose(P.T @ P, np.eye(source.size), atol=1e-13)
