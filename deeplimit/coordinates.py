@@ -105,31 +105,31 @@ class Coordinates(ABC):
     def __init__(self, metric: Metric, rows: int, stretch: float, device: str | torch.device = "cpu") -> None:
         self.metric, self.rows, self.device = metric, rows, torch.device(device)
         self.places: dict[str, slice] = {}
-        self._scale: dict[str, Tensor] = {}
-        penalty, start = [], 0
+        penalty, scales, start = [np.zeros(0)], [np.zeros(0)], 0
         for block in [k for k in BLOCKS if k in metric.trainable]:
             scale, weight = self._scaling(block, stretch)
             shape = self._shape(block)
             size = math.prod(shape)
             self.places[block] = slice(start, start + size)
-            self._scale[block] = scale.reshape(-1, *[1] * (len(shape) - 1)).to(self.device)
-            penalty.append(np.broadcast_to(weight.reshape(-1, *[1] * (len(shape) - 1)), shape).ravel())
+            scales.append(np.repeat(scale, size // len(scale)))
+            penalty.append(np.repeat(weight, size // len(weight)))
             start += size
         self.size = start
-        self.penalty: np.ndarray = np.concatenate(penalty) if penalty else np.zeros(0)
+        self.penalty: np.ndarray = np.concatenate(penalty)
+        self._scale: np.ndarray = np.concatenate(scales)
 
     def _shape(self, block: str) -> tuple[int, ...]:
         shape = self.metric.shape(block)
         return (self.rows, *shape) if block in DEEP else shape
 
-    def _scaling(self, block: str, stretch: float) -> tuple[Tensor, np.ndarray]:
+    def _scaling(self, block: str, stretch: float) -> tuple[np.ndarray, np.ndarray]:
         """√(ατ), √α·stretch, √α·stretch, …, and where the regulariser sees the coordinate."""
         alpha = self.metric.alpha[block]
         root = math.sqrt(alpha) if alpha > 0 else 1.0
         if block not in DEEP:
-            return torch.tensor([root], dtype=torch.float64), np.array([float(alpha > 0)])
+            return np.array([root]), np.array([float(alpha > 0)])
         tau = self.metric.tau[block]
-        scale = torch.full((self.rows,), root * stretch, dtype=torch.float64)
+        scale = np.full(self.rows, root * stretch)
         scale[0] = root * (math.sqrt(tau) if tau > 0 else 1.0)
         weight = np.full(self.rows, float(alpha > 0))
         weight[0] = float(alpha * tau > 0)
@@ -150,8 +150,15 @@ class Coordinates(ABC):
 
     def coefficients(self, u: np.ndarray) -> dict[str, Tensor]:
         """The trainable blocks of u, unscaled."""
-        vector = torch.as_tensor(u, device=self.device)
-        return {k: vector[s].reshape(self._shape(k)) / self._scale[k] for k, s in self.places.items()}
+        return self._blocks(u / self._scale)
+
+    def _blocks(self, vector: np.ndarray) -> dict[str, Tensor]:
+        on_device = torch.as_tensor(vector, device=self.device)
+        return {k: on_device[s].view(self._shape(k)) for k, s in self.places.items()}
+
+    def _vector(self, blocks: dict[str, Tensor]) -> np.ndarray:
+        parts = [blocks[k].reshape(-1) for k in self.places]
+        return torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
 
     def _complete(self, blocks: dict[str, Tensor], fixed: bool = True) -> Weights:
         def block(k: str) -> Tensor:
@@ -174,17 +181,12 @@ class Coordinates(ABC):
 
     def collect(self, gradient: Weights) -> np.ndarray:
         """The transpose of u ↦ `weights(u)`: a gradient at the stages becomes one with respect to u."""
-        parts = [
-            ((self.analyse(g) if k in DEEP else g) / self._scale[k]).reshape(-1)
-            for k, g in zip(BLOCKS, gradient, strict=True)
-            if k in self.places
-        ]
-        return torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
+        blocks = {k: g for k, g in zip(BLOCKS, gradient, strict=True) if k in self.places}
+        return self._vector({k: self.analyse(g) if k in DEEP else g for k, g in blocks.items()}) / self._scale
 
     def pack(self, blocks: dict[str, Tensor]) -> np.ndarray:
         """Coefficients of the blocks to u."""
-        parts = [(blocks[k].to(self.device) * self._scale[k]).reshape(-1) for k in self.places]
-        return torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
+        return self._vector(blocks) * self._scale
 
 
 class LayerCoordinates(Coordinates):
@@ -215,10 +217,9 @@ class LayerCoordinates(Coordinates):
 
     def pull(self, v: np.ndarray) -> Weights:
         """The transpose of `vector`: a gradient in u becomes one in the weights, zero in the fixed blocks."""
-        vector = torch.as_tensor(v, device=self.device)
-        scaled = {k: vector[s].reshape(self._shape(k)) * self._scale[k] for k, s in self.places.items()}
         return self._complete(
-            {k: self._transposed_increments(g) if k in DEEP else g for k, g in scaled.items()}, fixed=False
+            {k: self._transposed_increments(g) if k in DEEP else g for k, g in self._blocks(v * self._scale).items()},
+            fixed=False,
         )
 
     @staticmethod

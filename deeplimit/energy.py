@@ -3,7 +3,7 @@
 `Energy` is E_n with the Euler flow and `LayerCoordinates`, E_∞ with a high-order flow and `CurveCoordinates`. The
 gradient is one forward and one adjoint sweep, a Hessian product one tangent and one second adjoint sweep; the factors
 they share are kept from one product to the next. Nothing is recorded on an autograd tape. Loading this module sets the
-number of compute threads, as `threads` says.
+number of compute threads, as `threads` says, and keeps freed memory, as `memory` says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deeplimit import checks, tape, threads
+from deeplimit import checks, memory, tape, threads
 from deeplimit.activation import Activation
 from deeplimit.control import Weights
 from deeplimit.coordinates import Coordinates
@@ -23,6 +23,7 @@ from deeplimit.sweep import Flow, products
 from deeplimit.tape import Tape
 
 threads.use(threads.wanted())
+memory.keep()
 
 
 def _like(theta: Tensor) -> Tensor:

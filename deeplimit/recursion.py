@@ -22,13 +22,12 @@ def forward(
     """Y (T + 1, S, d) and Z (T, S, d) from σ(z, out), x (S, d), K (T, d, d), b (T, d), h (T,), rows (s, s)."""
     ops, s = _operations(Z, rows), len(rows)
     Y[0] = x
-    Z[:] = b[:, None]
     y = start = Y[0]
-    layers = zip(ops.layers(Z), ops.layers(K.swapaxes(1, 2)), ops.layers(Y[1:]), h.tolist(), strict=True)
-    for i, (Zi, KT, after, step) in enumerate(layers):
+    layers = zip(*map(ops.layers, (Z, K.swapaxes(1, 2), b, Y[1:])), h.tolist(), strict=True)
+    for i, (Zi, KT, bi, after, step) in enumerate(layers):
         j = i % s
         start = y if j == 0 else start
-        ops.affine(Zi, y, KT, out=Zi)
+        ops.affine(bi, y, KT, out=Zi)
         sigma(Zi, ops.F[j])
         ops.advance(start, j, step, out=after)
         y = after
@@ -57,7 +56,7 @@ def adjoint(
     ops, s, sourced = _operations(D, rows), len(rows), len(e) > 0
     # the costates of what the stages of a step lead to: μ_1 … μ_{s−1}, then that of its end
     M, end = ops.F, ops.F[s - 1]
-    M[:] = 0
+    M[: s - 1] = 0
     M[s - 1] = costate
     layers = zip(*(ops.layers(a)[::-1] for a in (D, K, q, lam)), strict=True)
     sources = zip(ops.layers(e)[::-1], ops.layers(f)[::-1], strict=True)
@@ -86,14 +85,14 @@ def _operations(like: Array, rows: np.ndarray) -> Any:
 class _NumPy:
     """What the recursions do with the arrays of a layer, and F: the slopes of a step, or costates.
 
-    With r_j the rows:  affine y + x K,  product x K,  advance y + h Σ_{l ≤ j} r_jl F_l,  gather Σ_{l ≥ j} r_lj F_l.
+    With r_j the rows:  affine b + x K,  product x K,  advance y + h Σ_{l ≤ j} r_jl F_l,  gather Σ_{l ≥ j} r_lj F_l.
     """
 
     multiply, add, product = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.dot)
 
     def __init__(self, like: np.ndarray, rows: np.ndarray) -> None:
         s = len(rows)
-        self.F, self._sum = np.empty((s, *like.shape[1:])), np.empty(like.shape[1:])
+        self.F = np.empty((s, *like.shape[1:]))
         self._flat = self.F.reshape(s, -1)
         self._rows = [rows[j, : j + 1].copy() for j in range(s)]
         self._columns = [rows[j:, j].copy() for j in range(s)]
@@ -102,14 +101,12 @@ class _NumPy:
     def layers(a: np.ndarray) -> np.ndarray:
         return a
 
-    def affine(self, y: np.ndarray, x: np.ndarray, K: np.ndarray, out: np.ndarray) -> None:
-        np.add(y, np.dot(x, K, out=self._sum), out=out)
+    def affine(self, b: np.ndarray, x: np.ndarray, K: np.ndarray, out: np.ndarray) -> None:
+        np.add(np.dot(x, K, out=out), b, out=out)
 
     def advance(self, y: np.ndarray, j: int, h: float, out: np.ndarray) -> None:
-        self._combine(self._rows[j], 0, self._sum)
-        if h != 1:
-            np.multiply(self._sum, h, out=self._sum)
-        np.add(y, self._sum, out=out)
+        self._combine(h * self._rows[j], 0, out)
+        np.add(y, out, out=out)
 
     def gather(self, j: int, out: np.ndarray) -> None:
         self._combine(self._columns[j], j, out)
@@ -134,8 +131,8 @@ class _Torch:
         self._rows = [(flat[: j + 1].T, weights[j, : j + 1].contiguous()) for j in range(s)]
         self._columns = [(flat[j:].T, weights[j:, j].contiguous()) for j in range(s)]
 
-    def affine(self, y: Tensor, x: Tensor, K: Tensor, out: Tensor) -> None:
-        torch.addmm(y, x, K, out=out)
+    def affine(self, b: Tensor, x: Tensor, K: Tensor, out: Tensor) -> None:
+        torch.addmm(b, x, K, out=out)
 
     def advance(self, y: Tensor, j: int, h: float, out: Tensor) -> None:
         slopes, row = self._rows[j]

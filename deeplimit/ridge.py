@@ -11,7 +11,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from deeplimit import checks, optimise
@@ -27,13 +26,13 @@ from deeplimit.sweep import EULER, Flow
 class RidgeCoordinates(LayerCoordinates):
     """u_i = √(α/n) θ_i: then (α/n) Σ|θ_i|² = |u|². The constants τ have no part in it."""
 
-    def _scaling(self, block: str, stretch: float) -> tuple[Tensor, np.ndarray]:
+    def _scaling(self, block: str, stretch: float) -> tuple[np.ndarray, np.ndarray]:
         """√α / stretch for every layer, with stretch = √n."""
         if block not in DEEP:
             return super()._scaling(block, stretch)
         alpha = self.metric.alpha[block]
         root = math.sqrt(alpha) if alpha > 0 else 1.0
-        return torch.full((self.rows,), root / stretch, dtype=torch.float64), np.full(self.rows, float(alpha > 0))
+        return np.full(self.rows, root / stretch), np.full(self.rows, float(alpha > 0))
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         return coefficients

@@ -152,7 +152,7 @@ class Flow:
         scalar = sigma.scalar if isinstance(sigma, Activation) else None
         sweep: Callable[..., None] = partial(recursion.forward, _filling(sigma, x))
         if scalar is not None and _compiled(x):
-            sweep = kernels.forward(scalar)
+            sweep = kernels.forward(scalar, x.shape[1])
         sweep(*_arrays(x, K, b), h, rows, *_arrays(Y, Z))
         return Y, Z
 
@@ -161,7 +161,7 @@ class Flow:
         dY = source.new_empty(self.stages + 1, *source.shape[1:])
         dZ = source.new_empty(source.shape)
         begin = torch.zeros_like(dY[0]) if start is None else start
-        sweep: Callable[..., None] = kernels.tangent() if _compiled(begin) else recursion.tangent
+        sweep: Callable[..., None] = kernels.tangent(begin.shape[1]) if _compiled(begin) else recursion.tangent
         sweep(*_arrays(D, K, source, begin), self.tableau.rows, *_arrays(dY, dZ))
         return dY, dZ
 
@@ -182,7 +182,7 @@ class Flow:
         """
         q, lam, start = (a.new_empty(a.shape) for a in (D, D, costate))
         none = D.new_empty(0, 0, 0)
-        sweep: Callable[..., None] = kernels.adjoint() if _compiled(costate) else recursion.adjoint
+        sweep: Callable[..., None] = kernels.adjoint(costate.shape[1]) if _compiled(costate) else recursion.adjoint
         e, f = (none, none) if sources is None else sources
         sweep(*_arrays(D, K, costate, e, f), self.tableau.rows, *_arrays(q, lam, start))
         return q, lam, start

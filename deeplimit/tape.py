@@ -78,16 +78,22 @@ def cut(flow: Flow, state_bytes: int, memory_limit: float | None = None) -> Cut:
         stages = SHARED * (n if keep else length) + PASSING * length + 1
         return state_bytes * (s * stages + ENDS * (1 - (-n // length)))
 
+    if memory_limit is None:
+        return _pieces(flow, fast, True)
     smallest = 1 + int(np.argmin(needed(np.arange(1, n + 1), False)))
     for length, keep in ((fast, True), (fast, False), (smallest, False)):
-        if memory_limit is None or needed(length, keep) <= memory_limit:
-            ends = [*range(0, n, length), n]
-            stages = [slice(s * i, s * j) for i, j in pairwise(ends)]
-            return Cut([flow.part(i, j) for i, j in pairwise(ends)], stages, keep)
+        if needed(length, keep) <= memory_limit:
+            return _pieces(flow, length, keep)
     raise ValueError(
         f"memory_limit must be at least {needed(smallest, False)} bytes for {n} steps with states of {state_bytes} "
         f"bytes, got {memory_limit}"
     )
+
+
+def _pieces(flow: Flow, length: int, keep: bool) -> Cut:
+    s = flow.tableau.stages
+    ends = list(pairwise([*range(0, flow.stages // s, length), flow.stages // s]))
+    return Cut([flow.part(i, j) for i, j in ends], [slice(s * i, s * j) for i, j in ends], keep)
 
 
 class Piece(Protocol):

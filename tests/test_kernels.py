@@ -231,7 +231,7 @@ def test_compiled_loops_are_kept_for_later_processes_where_that_can_be_done(tmp_
     """A second process compiles nothing; a folder that cannot be written is no error."""
     hits = GRADIENT + (
         "\nfrom deeplimit import activation, kernels"
-        "\nloops = kernels.adjoint(), kernels.forward(activation.get('tanh').scalar)"
+        "\nloops = kernels.adjoint(2), kernels.forward(activation.get('tanh').scalar, 2)"
         "\nprint(sum(sum(loop.stats.cache_hits.values()) for loop in loops))"
     )
     folder = {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "DEEPLIMIT_KERNELS": "numba"}

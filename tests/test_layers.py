@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = """
 checks
 activation | loss | threads , data → ranks , control → coordinates | norms → irregular , minimum | spectrum → optimise
-symmetry | grids , kernels | problem | recursion → sweep → tape → energy → network
+symmetry | grids , kernels | memory | problem | recursion → sweep → tape → energy → network
 ladder → discrete , continuum | pontryagin , peers → shooting
 expansion | ridge → gamma | counterexample | regularity → compare → trace , variants | horizon
 triangle | autodiff → dense → volterra
@@ -148,7 +148,8 @@ def test_the_layers_say_what_the_design_says() -> None:
     allowed = allowed_imports()
     leaves = {"activation", "control", "data", "loss", "minimum", "spectrum", "threads"}
     assert all(allowed[leaf] == {"checks"} for leaf in leaves)
-    between = {"ranks", "coordinates", "norms", "irregular", "optimise", "kernels", "problem", "recursion", "sweep"}
+    between = {"ranks", "coordinates", "norms", "irregular", "optimise"}
+    between |= {"kernels", "memory", "problem", "recursion", "sweep"}
     assert allowed["ranks"] == {"checks", "data"}
     assert allowed["tape"] == {*leaves, "checks", *between} and allowed["energy"] == {*allowed["tape"], "tape"}
     assert allowed["discrete"] - allowed["ladder"] == {"ladder"}
