@@ -21,7 +21,7 @@ from scipy import optimize
 from scipy.sparse import linalg
 
 from deeplimit.minimum import Minimum, Status
-from deeplimit.spectrum import Hints, Operator, Vector, least_eigenpair, linear_operator
+from deeplimit.spectrum import Hints, Operator, Preconditioner, Vector, least_eigenpair, linear_operator, same
 
 __all__ = ["Minimum", "Point", "Status", "local_minimum", "local_minimum_kinked", "minimise"]
 
@@ -59,16 +59,6 @@ class Point(Protocol):
 
 
 Objective = Callable[[Vector], Point]
-
-
-class Preconditioner(Protocol):
-    """A symmetric positive definite approximation B of an inverse Hessian."""
-
-    def __call__(self, v: Vector) -> Vector:
-        """B v."""
-
-    def root(self, v: Vector) -> Vector:
-        """B^½ v."""
 
 
 class Evaluations:
@@ -239,7 +229,7 @@ def _trust_region(
     f: Evaluations, u: Vector, gtol: float, near: bool, preconditioner: Preconditioner | None
 ) -> tuple[Vector, int]:
     """SciPy's trust-region Krylov method from u, in the coordinates y of u + B^½ y, in which the Hessian is near I."""
-    root, radius = (preconditioner.root, math.sqrt(2) * _norm(u)) if preconditioner else (_same, _norm(u))
+    root, radius = (preconditioner.root, math.sqrt(2) * _norm(u)) if preconditioner else (same, _norm(u))
 
     def at(y: Vector) -> Vector:
         return u + root(y)
@@ -257,10 +247,6 @@ def _trust_region(
         options=options,
     )
     return at(result.x), result.nit
-
-
-def _same(v: Vector) -> Vector:
-    return v
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite ends as a status

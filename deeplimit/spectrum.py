@@ -24,7 +24,8 @@ DENSE = 2000  # unknowns up to which a dense Hessian is a way to them at all
 SMALL = 40  # unknowns up to which a dense Hessian is the quickest way to its eigenvalues
 
 
-def _same(v: Vector) -> Vector:
+def same(v: Vector) -> Vector:
+    """v."""
     return v
 
 
@@ -135,8 +136,8 @@ class Preconditioner:
 
     eigenvalues: Vector
     vectors: np.ndarray
-    prolong: Operator = _same
-    restrict: Operator = _same
+    prolong: Operator = same
+    restrict: Operator = same
 
     def __call__(self, v: Vector) -> Vector:
         return self._power(v, 1.0)
@@ -165,7 +166,7 @@ class Spectrum:
     eigenvalues: Vector
     vectors: np.ndarray
 
-    def preconditioner(self, prolong: Operator = _same, restrict: Operator = _same) -> Preconditioner | None:
+    def preconditioner(self, prolong: Operator = same, restrict: Operator = same) -> Preconditioner | None:
         """That of a finer grid, P and Pᵀ given; None where it would not be definite."""
         if not (self.eigenvalues > 0).all():
             return None

@@ -1,10 +1,10 @@
 """How much does it cost to train the digits, all of them at full size, to optimality at every depth?
 
 1797 pictures of 64 pixels in 10 classes: softmax, the mean over the samples, α = 0.001, width 64, so 4160 unknowns a
-layer, over a million at depth 256. The branch starts from random weights at depth 2 and doubles its depth. Each row says
-what its depth cost: gradients and Hessian products of the minimisation, products of the certificate, and those that
-formed a coarse Hessian for the depths to come; `accuracy` is the share of the training pictures that are classified
-correctly. The seconds are those of one thread.
+layer, over a million at depth 256. The branch starts from random weights at depth 2 and doubles its depth. Each row
+says what its depth cost: gradients and Hessian products of the minimisation, products of the certificate, and those
+that formed a coarse Hessian for the depths to come; `accuracy` is the share of the training pictures that are
+classified correctly. The times are those of one thread.
 """
 
 from functools import cache
@@ -61,9 +61,9 @@ def measure(depth: int) -> dict[str, Any]:
 
 def main(save: str = "scale") -> None:
     """The table, its record and its figure."""
-    table = study.sweep(measure, save=save, depth=DEPTHS, show=["depth", "evaluations", "minutes", "residual", "status"])
+    shown = ["depth", "evaluations", "minutes", "residual", "status"]
+    table = study.sweep(measure, save=save, depth=DEPTHS, show=shown)
     study.record(save, study.constants(globals()))
-    table["which"] = "counts"
     labels = {
         "depth": "depth n",
         "evaluations": "gradients and products of the minimisation",
