@@ -414,6 +414,8 @@ PARTS: dict[str, Callable[..., Row]] = {
 
 def cells() -> Iterator[Row]:
     """Part, data, method and depth of every row, and what else the part asks for."""
+    for name, method, start, n in races():
+        yield {"part": "race", "data": name, "method": method, "depth": n, "start": start}
     for name in LADDERS:
         yield from ({"part": "levels", "data": name, "method": OURS, "depth": n} for n in LADDERS[name])
     yield {"part": "memory", "data": MILD, "method": OURS, "depth": LADDERS[MILD][-1]}
@@ -425,18 +427,16 @@ def cells() -> Iterator[Row]:
     wide = [(BROAD, method, n, o) for o in OPERATIONS for method in (WITHOUT, MATRICES) for n in WIDE_LAYERS]
     for name, method, n, operation in [*narrow, *wide]:
         yield {"part": "layers", "data": name, "method": method, "depth": n, "operation": operation}
-    for name, method, start, n in races():
-        yield {"part": "race", "data": name, "method": method, "depth": n, "start": start}
 
 
 def races() -> Iterator[tuple[str, str, str, int]]:
-    """Data, method, start and depth; the long ones last."""
+    """Data, method, start and depth; the long ones first."""
+    yield from ((MILD, method, "cold", n) for n in sorted(SHARES, reverse=True) for method in (SCIPY_RAW, TORCH, ADAM))
     for name in (MILD, FEW):
         yield from ((name, OURS, "doubled", n) for n in LADDERS[name][1:])
         yield from ((name, SHOOTING, "doubled", n) for n in SHOOTING_DEPTHS)
         yield from ((name, SCIPY_H1, "cold", n) for n in H1_DEPTHS)
     yield from ((MILD, method, "warm", n) for method, depths in WARM.items() for n in depths)
-    yield from ((MILD, method, "cold", n) for n in SHARES for method in (SCIPY_RAW, TORCH, ADAM))
 
 
 def measure(row: int) -> Row:
