@@ -73,6 +73,8 @@ class Activation:
             raise ValueError(
                 f"activation {self.name!r} is not smooth, so it needs smoothed, a smooth one for every width"
             )
+        if self.arrays is not None and len(self.arrays) != 3:
+            raise ValueError(f"arrays of activation {self.name!r} must be three, σ, σ' and σ'', got {len(self.arrays)}")
         twins = {"scalar": (self.scalar and np.vectorize(self.scalar),), "arrays": self.arrays or ()}
         for name, functions in twins.items():
             for function, original in zip(functions, (self.value, self.first, self.second), strict=False):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 from torch import Tensor
@@ -21,6 +22,7 @@ from deeplimit.control import Basis, Curve, Hats, Layers, Legendre, Weights
 from deeplimit.coordinates import CurveCoordinates
 from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum, Status
+from deeplimit.optimise import Evaluations
 from deeplimit.problem import Problem
 from deeplimit.spectrum import Hints, leading
 from deeplimit.sweep import DORMAND_PRINCE8, KUTTA4, Flow
@@ -118,7 +120,9 @@ def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float, near
     fine, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, near=near)
     if not fine.status.converged:
         return fine
-    spectrum, source = leading(energy(coordinates.vector(fine.control)).product, coordinates.size), coordinates
+    began, f, u = perf_counter(), Evaluations(energy), coordinates.vector(fine.control)
+    spectrum, source = leading(partial(f.product, u), coordinates.size), coordinates
+    fine = replace(fine, coarse_products=f.products, coarse_seconds=perf_counter() - began)
     for size in SIZES[1:]:
         before = coordinates
         energy, coordinates = _energy(problem, Legendre(size), STEPS_PER_TERM * size)
@@ -167,11 +171,11 @@ def _kinked_energy(problem: Problem, coordinates: CurveCoordinates, width: float
 
 def _with_resolution_error(fine: Minimum, coarse: Minimum, change: float) -> Minimum:
     """The finer minimum with what the coarser one says about its error; `change` is the distance in u."""
-    counters = ("iterations", "gradients", "hessian_products", "certificate_products")
+    counters = ("iterations", "gradients", "hessian_products", "certificate_products", "coarse_products")
+    clocks = ("seconds", "certificate_seconds", "coarse_seconds")
     return replace(
         fine,
         error_bar=fine.error_bar + abs(fine.value - coarse.value),
         distance_bound=fine.distance_bound + change,
-        seconds=fine.seconds + coarse.seconds,
-        **{k: getattr(fine, k) + getattr(coarse, k) for k in counters},
+        **{k: getattr(fine, k) + getattr(coarse, k) for k in counters + clocks},
     )

@@ -64,8 +64,9 @@ def minimise(
     device
         Where the sweeps run, for example "cuda"; always in float64.
     memory_limit
-        Bytes for the states that a gradient and its Hessian products share; where they do not fit, they are computed
-        again from checkpoints: the same numbers, at two to three times the time. None keeps them all.
+        Bytes for the states that a gradient and its Hessian products share at one point, of which there are three at
+        times; where they do not fit, they are computed again from checkpoints: the same numbers, at two to three times
+        the time. None keeps them all.
 
     Returns
     -------
@@ -113,9 +114,10 @@ def branch(
 ) -> list[Minimum]:
     """One branch of minimisers followed from the coarsest depth to the finest.
 
-    Each depth starts from the two before it, extrapolated in 1/n, and from depth 64 on is preconditioned by the leading
+    Each depth starts from a prediction by the ones before it, extrapolated in 1/n, and is preconditioned by the leading
     eigenpairs of a coarser Hessian, prolonged piecewise linearly. A branch converges at first order, so the change of Θ
-    per change of 1/n settles; where the change from depth to depth does not fall, the status says that it jumped.
+    per change of 1/n settles; where the change from depth to depth does not fall, the status says that it jumped, which
+    takes three depths to see.
 
     Parameters
     ----------
@@ -129,7 +131,7 @@ def branch(
     depths = _check_depths(depths)
     checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start
-    path = Ladder(Search(problem, tol, device, memory_limit), depths[-1])
+    path = Ladder(Search(problem, tol, device, memory_limit).checked(depths[-1]), depths[-1])
     path.begin(_start(problem, control, depths[0]))
     for depth in depths[1:]:
         path.extend(depth)
@@ -169,11 +171,11 @@ def lowest(
     """
     depths = _check_depths(depths)
     checks.positive("tol", tol)
+    search = Search(problem, tol, device, memory_limit).checked(depths[-1])
     minima = branches(problem, depths[0], starts=starts, seed=seed, tol=tol, device=device, memory_limit=memory_limit)
     if not minima:
         raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")
     group = symmetries(problem)
-    search = Search(problem, tol, device, memory_limit)
     paths = [Ladder(search, depths[-1], minimum) for minimum in minima]
     for depth in depths[1:]:
         for path in paths:

@@ -116,6 +116,9 @@ def _forward_with(scalar: Callable[[float], float], width: int) -> Callable[...,
     """
     from numba import njit
 
+    if getattr(scalar, "__code__", None) is None:  # a function of Python's own, as math.sin
+        builtin = scalar
+        return _forward_with(lambda z: builtin(z), width)
     if scalar.__code__.co_filename != activation.__file__:
         return _compiled(_bound(_forward, sigma=njit(scalar), WIDTH=width), keep=False)
     reduced = njit(_reduced)

@@ -12,7 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
-from deeplimit import grids, norms, optimise
+from deeplimit import checks, grids, norms, optimise, tape
 from deeplimit.control import Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
@@ -23,7 +23,7 @@ from deeplimit.problem import Problem
 from deeplimit.spectrum import Hints, Spectrum, leading
 from deeplimit.sweep import EULER, Flow
 
-WORTH = 2  # what a coarse Hessian may save, over what it costs, from which on it is formed
+WORTH = 4  # what a coarse Hessian may save, over what it costs, from which on it is formed
 SETTLED = 1.5  # ratio of two changes of Θ per change of 1/n on a branch that converges
 ALIKE = 0.9  # cosine of two directions of least curvature that are one, at two depths
 NO_CHANGE = 1e-8
@@ -48,6 +48,13 @@ class Search:
     tol: float = 1e-10
     device: str = "cpu"
     memory_limit: float | None = None
+
+    def checked(self, deepest: int) -> Search:
+        """The search, unless its memory does not suffice at the deepest network."""
+        if self.memory_limit is not None:
+            checks.positive("memory_limit", self.memory_limit)
+            tape.cut(Flow(EULER, deepest), self.problem.samples.x.nbytes, self.memory_limit)
+        return self
 
     def energy(self, depth: int) -> tuple[Energy, LayerCoordinates]:
         """E_n as a function of the coordinates u."""
@@ -122,12 +129,13 @@ class Ladder:
     def _learn(self, minimum: Minimum, lowest: np.ndarray) -> Minimum:
         """Keep what helps at deeper networks; the minimum with what that cost."""
         depth = minimum.control.depth
-        energy, coordinates = self.search.energy(depth)
+        coordinates = LayerCoordinates(self.search.problem.metric, depth)
         if not np.isnan(minimum.curvature):
             self._lowest = [*self._lowest[-2:], coordinates.control(lowest)]
         if not (self._pays(minimum) and minimum.status.converged and self.search.problem.activation.smooth):
             return minimum
-        began, f, u = perf_counter(), Evaluations(energy), coordinates.vector(minimum.control)
+        began, f = perf_counter(), Evaluations(self.search.energy(depth)[0])
+        u = coordinates.vector(minimum.control)
         self._coarse = coordinates, leading(partial(f.product, u), coordinates.size)
         self._price = f.products
         return replace(minimum, coarse_products=f.products, coarse_seconds=perf_counter() - began)
@@ -141,7 +149,7 @@ class Ladder:
         depth, evaluations = minimum.control.depth, minimum.gradients + minimum.hessian_products
         if self._coarse is None:
             return depth < self.deepest
-        return evaluations * (self.deepest / depth - 1) > WORTH * self._price
+        return 2 * evaluations * (self.deepest / depth - 1) > WORTH * self._price
 
     def _least_curved(self, fine: LayerCoordinates) -> np.ndarray:
         """The direction of least curvature, extrapolated from the last depths where it was nearly the same."""

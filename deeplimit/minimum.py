@@ -68,7 +68,7 @@ class Minimum:
     error_bar
         Estimated error of `value`: rounding and residual² / curvature (network), two resolutions (curve).
     iterations, gradients, hessian_products
-        Of the minimisation alone.
+        Of the minimisation alone. Sweeps that only evaluate E, for trials of the trust region, are not counted.
     certificate_products
         Hessian products spent on `curvature` and the error bar.
     seconds, certificate_seconds
@@ -95,7 +95,7 @@ class Minimum:
     status: Status
     certificate_products: int = 0
     seconds: float = nan
-    certificate_seconds: float = nan
+    certificate_seconds: float = 0.0
     coarse_products: int = 0
     coarse_seconds: float = 0.0
     seed: int | None = None

@@ -208,6 +208,7 @@ def gradient_floor(f: Evaluations, u: Vector, probes: int = 2) -> float:
     noises = []
     for seed in range(probes):
         delta = _probe(u, seed)
+        f.gradients += 1
         noises.append(_norm(f.objective(u + delta).gradient - f.gradient(u) - f.product(u, delta)))
     return math.sqrt(float(np.mean(np.square(noises))) / 2)
 

@@ -10,6 +10,8 @@ classified correctly. The times are those of one thread.
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from deeplimit import Problem, data, discrete, plot, study
 from deeplimit.ladder import Ladder, Search
 
@@ -70,9 +72,8 @@ def main(save: str = "scale") -> None:
         "certificate_products": "products of the certificate",
         "coarse_products": "products of the coarse Hessian",
     }
-    plot.curves(
-        table, x="depth", y=["evaluations", "certificate_products", "coarse_products"], labels=labels, save=save
-    )
+    drawn = table.replace({"coarse_products": {0: np.nan}})
+    plot.curves(drawn, x="depth", y=list(labels)[1:], labels=labels, save=save)
 
 
 if __name__ == "__main__":

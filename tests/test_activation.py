@@ -223,10 +223,18 @@ def test_activations_cannot_be_changed() -> None:
         ACTIVATIONS["tanh"].lipschitz = 2.0  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("twin", [{"scalar": math.tanh}, {"arrays": (np.tanh,)}], ids=["scalar", "arrays"])
+@pytest.mark.parametrize(
+    "twin", [{"scalar": math.tanh}, {"arrays": ACTIVATIONS["tanh"].arrays}], ids=["scalar", "arrays"]
+)
 def test_a_twin_of_another_function_is_refused(twin: dict[str, Any]) -> None:
     """A changed value with the twins of the old one would sweep two networks at once."""
     bare = dataclasses.replace(ACTIVATIONS["tanh"], scalar=None, arrays=None)
     dataclasses.replace(bare, **twin)
     with pytest.raises(ValueError, match=f"has {next(iter(twin))} of another function than it is"):
         dataclasses.replace(bare, value=torch.sin, **twin)
+
+
+def test_arrays_are_three_functions() -> None:
+    """σ, σ' and σ'', all that a sweep asks for."""
+    with pytest.raises(ValueError, match="must be three, σ, σ' and σ'', got 1"):
+        dataclasses.replace(ACTIVATIONS["tanh"], arrays=(np.tanh,))

@@ -245,6 +245,8 @@ def test_the_value_floor_covers_the_rounding_of_the_value() -> None:
     f = Function(lambda u: (u @ u + 1e6) - 1e6 + 1, lambda u: 2 * u, lambda u: 2 * np.eye(len(u)))
     floor = value_floor(Evaluations(f), np.full(5, 0.1))
     assert 2e-11 < floor < 1e-9
+    exact, a = quadratic()
+    assert value_floor(Evaluations(exact), 1.1 * a) < 1e-10  # E itself is of the order of 100, and falls steeply
     m, _ = local_minimum(f, np.full(5, 0.1), identity)
     assert abs(m.value - 1) <= m.error_bar < 1e-9
 

@@ -65,6 +65,46 @@ def test_a_hint_of_another_eigenvector_does_not_hide_a_lower_one(lowest: float) 
     assert value == pytest.approx(values[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("fresh", [0.1, -0.01, -0.3])
+@pytest.mark.parametrize("modes", [30, 300])
+def test_an_eigenvalue_that_no_coarser_grid_knew_is_found(fresh: float, modes: int) -> None:
+    """48 large eigenvalues and the hinted one, 0.2, are known to B; a lower one hides among many from 0.5 to 3.9."""
+    size = 1000
+    known = np.concatenate([[0.2], np.geomspace(4, 1e4, 48)])
+    eigenvalues = np.concatenate(
+        [known, [fresh], np.linspace(0.5, 3.9, modes), np.full(size - modes - 1 - len(known), 2.0)]
+    )
+    Q, _ = np.linalg.qr(np.random.default_rng(5).standard_normal((size, size)))
+    H = (Q * eigenvalues) @ Q.T
+    hints = Hints(Preconditioner(known, Q[:, : len(known)]), Q[:, 0])
+    value, _ = least_eigenpair(lambda v: H @ v, size, hints)
+    assert value == pytest.approx(fresh, rel=1e-5)
+
+
+@pytest.mark.parametrize(("least", "second", "off"), [(-1e-6, 0.1, 0.01), (-1e-4, 0.01, 0.1), (1e-5, 0.05, 0.03)])
+def test_the_sign_of_a_small_curvature_is_certain(least: float, second: float, off: float) -> None:
+    """A residual that is small beside the spectrum, but not beside the eigenvalue, would decide nothing."""
+    size = 400
+    eigenvalues = np.concatenate([[least, second], np.geomspace(4, 1e3, 20), np.full(size - 22, 2.0)])
+    Q, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((size, size)))
+    H = (Q * eigenvalues) @ Q.T
+    hints = Hints(Preconditioner(eigenvalues[2:22], Q[:, 2:22]), Q[:, 0] + off * Q[:, 1])
+    value, _ = least_eigenpair(lambda v: H @ v, size, hints)
+    assert value == pytest.approx(least, rel=0.02)
+
+
+def test_a_long_spectrum_keeps_its_least_eigenvalues_too() -> None:
+    """300 large eigenvalues, of which 256 at most are kept, and 20 small positive ones, which matter as much."""
+    size = 1200
+    small = np.linspace(0.01, 0.5, 20)
+    eigenvalues = np.concatenate([np.geomspace(8, 500, 300), small, np.full(size - 320, 2.0)])
+    H = symmetric(eigenvalues)
+    found = leading(lambda v: H @ v, size)
+    for value in [*small, 500.0]:
+        assert abs(found.eigenvalues - value).min() <= 0.01
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(len(found.eigenvalues)), atol=1e-10)
+
+
 def test_no_convergence_is_nan_and_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure is a number that no comparison calls positive."""
 
@@ -91,6 +131,8 @@ def test_the_preconditioner_is_the_inverse_of_two_plus_low_rank() -> None:
     root = np.column_stack([B.root(e) for e in np.eye(50)])
     np.testing.assert_allclose(root @ root, dense, atol=1e-12)
     np.testing.assert_allclose(root, root.T, atol=1e-13)
+    inverse = np.column_stack([B.inverse(e) for e in np.eye(50)])
+    np.testing.assert_allclose(inverse, H, rtol=1e-10, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [10, 40, 49, 50, 200])
