@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -239,6 +240,47 @@ def test_the_compiled_loop_does_the_same_arithmetic(small: ModuleType) -> None:
     arrays = [v.numpy() for v in (PROBLEM.data.x, PROBLEM.y, *weights)]
     for found, wanted in zip(small.plain_loop(*arrays), exact, strict=False):
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-12, atol=1e-13)
+
+
+def test_a_ratio_is_the_time_of_a_method_over_ours_to_the_same_gradient(
+    small: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both to the method's best gradient, or to the tolerance where it went below; certificates are told apart."""
+    minima = [replace(discrete.minimise(PROBLEM, 4), seconds=3.0, certificate_seconds=1.0)]
+    asked = []
+
+    def ours(name: str, depth: int, tol: float) -> tuple[float, list[Minimum], int]:
+        asked.append(tol)
+        return 4.0, minima, 1
+
+    monkeypatch.setattr(small, "branch", ours)
+    for dual, tol in ((1e-3, 1e-3), (1e-12, small.TOL)):
+        run = Run(minima[0].control, 1.0, [Seen(2.0, 5, 1.0), Seen(20.0, 50, dual)], 30.0, peers.OVER_BUDGET)
+        monkeypatch.setattr(small, "raced", lambda *_, run=run: [small.Raced(run)])
+        row = small.race(small.MILD, small.TORCH, "cold", 8)
+        assert (row["seconds"], row["gradients"], row["dual"]) == (20.0, 50, dual)
+        assert (row["ours_seconds"], row["ours_bare_seconds"], row["ratio"]) == (4.0, 3.0, 5.0)
+        assert asked[-2:] == [tol, small.TOL]
+    monkeypatch.setattr(small, "evaluation", lambda *_, **__: 0.5)
+    row = small.levels(small.FEW, small.OURS, small.LADDERS[small.FEW][0])
+    assert (row["cost_in_gradients"], row["bare_cost_in_gradients"]) == (6.0, 4.0)
+
+
+def test_the_clock_of_a_method_stands_still_while_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds of its own between two looks of a hundred each."""
+    now = [0.0]
+    monkeypatch.setattr(peers, "perf_counter", lambda: now[0])
+    start = random_layers(3)
+    meter = peers.Meter(PROBLEM, start, tol=1e-10, budget=1e3)
+
+    def look() -> np.ndarray:
+        now[0] += 100
+        return np.ones(4)
+
+    for _ in range(2):
+        now[0] += 10
+        meter.see(look, lambda: start)
+    assert [(seen.seconds, seen.gradients, seen.dual) for seen in meter.trace] == [(10.0, 1, 2.0), (20.0, 2, 2.0)]
 
 
 def test_the_study_is_no_part_of_the_ledger() -> None:
