@@ -123,6 +123,8 @@ def branch(
     ----------
     depths
         Strictly increasing.
+    start, seed, tol, device, memory_limit
+        As for `minimise`, the start at the first depth.
 
     Returns
     -------

@@ -11,6 +11,7 @@ from functools import partial
 from time import perf_counter
 
 import numpy as np
+import torch
 
 from deeplimit import checks, grids, norms, optimise, tape
 from deeplimit.control import Layers
@@ -48,6 +49,10 @@ class Search:
     tol: float = 1e-10
     device: str = "cpu"
     memory_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {self.device!r} is not available here: torch sees no GPU; use 'cpu'")
 
     def checked(self, deepest: int) -> Search:
         """The search, unless its memory does not suffice at the deepest network."""

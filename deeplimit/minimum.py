@@ -74,7 +74,7 @@ class Minimum:
     seconds, certificate_seconds
         Wall time, certificate included, and that of the certificate alone.
     coarse_products, coarse_seconds
-        Hessian products and wall time spent here to precondition deeper networks, not counted above.
+        Hessian products and wall time spent here to precondition deeper networks; not part of `seconds`.
     seed
         Seed of the random start, None if the start was given.
     orbit

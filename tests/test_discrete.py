@@ -882,6 +882,13 @@ def test_a_branch_in_a_symmetric_subspace_has_the_curvature_across_it() -> None:
     assert values[0] == pytest.approx(1.4376, abs=1e-4)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_told_in_one_sentence() -> None:
+    """Not by an assertion inside torch."""
+    with pytest.raises(ValueError, match="device 'cuda' is not available here"):
+        discrete.minimise(moons(), 4, device="cuda")
+
+
 def test_a_memory_limit_too_small_for_the_deepest_network_is_told_at_once() -> None:
     """Not after all the coarser ones have been trained."""
     with pytest.raises(ValueError, match="memory_limit must be at least"):
