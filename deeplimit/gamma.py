@@ -23,10 +23,8 @@ from torch import Tensor
 from deeplimit import checks, discrete
 from deeplimit.control import DEEP, Basis, Curve, Layers
 from deeplimit.coordinates import CurveCoordinates, LayerCoordinates
-from deeplimit.energy import Energy
 from deeplimit.irregular import Power
 from deeplimit.problem import Problem
-from deeplimit.sweep import EULER, Flow
 
 FINE = 1024  # cells on which the largest value of a curve is looked for
 RTOL, ATOL = 1e-12, 1e-13
@@ -255,16 +253,18 @@ def below(problem: Problem, layers: Layers, seed: int) -> Layers:
         If the point to begin with is above E_n(0).
     """
     coordinates = LayerCoordinates(problem.metric, layers.depth)
-    energy = Energy(problem, coordinates, Flow(EULER, layers.depth))
-    C0 = energy(np.zeros(coordinates.size)).value
+    C0 = discrete.objective(problem, coordinates.control(np.zeros(coordinates.size)))
     u = coordinates.vector(layers)
     v = np.random.default_rng(checks.whole("seed", seed, least=0)).standard_cauchy(coordinates.size)
     v *= 2 * math.sqrt(C0) / float(np.linalg.norm(v))
 
+    def at(scale: float) -> Layers:
+        return coordinates.control(u + scale * v)
+
     def excess(scale: float) -> float:
-        return energy(u + scale * v).value - C0
+        return discrete.objective(problem, at(scale)) - C0
 
     if excess(0.0) > 0:
         raise ValueError(f"E_n of the point to begin with must be at most E_n(0) = {C0}, got {C0 + excess(0.0)}")
     scale = brentq(excess, 0.0, 1.0)
-    return coordinates.control((scale if excess(scale) <= 0 else scale * INSIDE) * v + u)
+    return at(scale if excess(scale) <= 0 else scale * INSIDE)

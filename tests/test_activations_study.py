@@ -9,7 +9,7 @@ import pytest
 import torch
 from loading import load
 
-from deeplimit import activation, discrete, plot
+from deeplimit import activation, ladder, plot
 from deeplimit.coordinates import Coordinates, LayerCoordinates, Metric
 from deeplimit.minimum import Status
 
@@ -40,7 +40,7 @@ def test_claims_of_smooth_activations_hold_and_fail_with_half_the_regulariser(
     sound = fresh()
     found = {claim.id: claim.holds for claim in sound.claims(table(sound, name))}
     assert found == {f"{kind}.{group}": "true" for kind in KINDS}
-    monkeypatch.setattr(discrete, "LayerCoordinates", WithHalfItsFactor)
+    monkeypatch.setattr(ladder, "LayerCoordinates", WithHalfItsFactor)
     module = fresh()
     monkeypatch.setattr(module.continuum, "minimise", lambda *_, **__: sound.solve(name, "squared")[1])
     monkeypatch.setattr(module, "problem", sound.problem)
@@ -78,7 +78,7 @@ def test_claim_about_relu_holds_and_fails_with_half_the_regulariser(monkeypatch:
     """As for the smooth ones, with a limit of some 25 seconds."""
     sound = fresh()
     assert [claim.holds for claim in sound.claims(table(sound, "relu"))] == ["true"]
-    monkeypatch.setattr(discrete, "LayerCoordinates", WithHalfItsFactor)
+    monkeypatch.setattr(ladder, "LayerCoordinates", WithHalfItsFactor)
     module = fresh()
     monkeypatch.setattr(module.continuum, "minimise", lambda *_, **__: sound.solve("relu", "squared")[1])
     assert [claim.holds for claim in module.claims(table(module, "relu"))] == ["false"]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from loading import load
 from planting import RESULTS, Plant, planted_ids, redone, verdicts, with_failure
 
@@ -102,9 +101,8 @@ def untied_for_tied(patch: pytest.MonkeyPatch) -> None:
 def sum_for_mean(patch: pytest.MonkeyPatch) -> None:
     """α Σ|θ_i|² without its 1/n."""
 
-    def scaling(self: RidgeCoordinates, block: str, stretch: float) -> tuple[torch.Tensor, np.ndarray]:
-        root = math.sqrt(self.metric.alpha[block])
-        return torch.full((self.rows,), root, dtype=torch.float64), np.ones(self.rows)
+    def scaling(self: RidgeCoordinates, block: str, stretch: float) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(self.rows, math.sqrt(self.metric.alpha[block])), np.ones(self.rows)
 
     patch.setattr(RidgeCoordinates, "_scaling", scaling)
 
