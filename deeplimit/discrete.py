@@ -133,7 +133,7 @@ def branch(
     depths = _check_depths(depths)
     checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start
-    path = Ladder(Search(problem, tol, device, memory_limit).checked(depths[-1]), depths[-1])
+    path = Ladder(Search(problem, tol, device, memory_limit), depths[-1])
     path.begin(_start(problem, control, depths[0]))
     for depth in depths[1:]:
         path.extend(depth)
@@ -173,7 +173,8 @@ def lowest(
     """
     depths = _check_depths(depths)
     checks.positive("tol", tol)
-    search = Search(problem, tol, device, memory_limit).checked(depths[-1])
+    search = Search(problem, tol, device, memory_limit)
+    search.energy(depths[-1])  # as a ladder does
     minima = branches(problem, depths[0], starts=starts, seed=seed, tol=tol, device=device, memory_limit=memory_limit)
     if not minima:
         raise ValueError(f"none of {starts} starts led to a minimum at depth {depths[0]}; try more, or a larger alpha")

@@ -20,7 +20,7 @@ from deeplimit.control import Weights
 from deeplimit.coordinates import Coordinates
 from deeplimit.problem import Problem
 from deeplimit.sweep import Flow, products
-from deeplimit.tape import Tape
+from deeplimit.tape import Cut, Tape
 
 threads.use(threads.wanted())
 memory.keep()
@@ -86,20 +86,15 @@ class SecondCostates:
 class DataTerm:
     """w Σ_s L(h(W X_s(1) + c), y_s) at fixed weights, with first and second derivatives in the weights at the stages.
 
-    Depth is gone through in pieces. What the sweeps leave in them fits into `memory_limit` bytes, None for no limit:
-    everything, or one piece at a time made again from the states between the pieces; `tape` says what each costs.
-
-    Raises
-    ------
-    ValueError
-        If the limit is too small.
+    Depth is gone through in the pieces of a cut, by default one that keeps what the sweeps leave in them; `tape` says
+    what others cost.
     """
 
-    def __init__(self, problem: Problem, flow: Flow, weights: Weights, memory_limit: float | None = None) -> None:
+    def __init__(self, problem: Problem, flow: Flow, weights: Weights, cut: Cut | None = None) -> None:
         device = weights.W.device
         self.problem, self.flow, self.weights = problem, flow, weights
         self.x, self.y = problem.data.x.to(device), problem.y.to(device)
-        self.cut = cut = tape.cut(flow, self.x.nbytes, memory_limit)
+        self.cut = cut = cut or tape.cut(flow, self.x.nbytes)
 
         K, b = ([theta[at] for at in cut.stages] for theta in (weights.K, weights.b))
         self._states = Tape(
@@ -179,7 +174,7 @@ class Point:
     def __init__(self, energy: Energy, u: np.ndarray) -> None:
         self._coordinates, self._group, self._u = energy.coordinates, energy.problem.group, u
         weights = energy.coordinates.weights(u)
-        self._term = DataTerm(energy.problem.part, energy.flow, weights, energy.memory_limit)
+        self._term = DataTerm(energy.problem.part, energy.flow, weights, energy.cut)
 
     def _sum(self, part: np.ndarray, *context: str | np.ndarray) -> np.ndarray:
         """Over the ranks that share the samples, which must be at the same u."""
@@ -220,14 +215,15 @@ class Energy:
     Raises
     ------
     TypeError, ValueError
-        If the limit is no positive number.
+        If the limit is no positive number, or too small.
     """
 
     def __init__(
         self, problem: Problem, coordinates: Coordinates, flow: Flow, memory_limit: float | None = None
     ) -> None:
         self.problem, self.coordinates, self.flow = problem, coordinates, flow
-        self.memory_limit = None if memory_limit is None else checks.positive("memory_limit", memory_limit)
+        limit = None if memory_limit is None else checks.positive("memory_limit", memory_limit)
+        self.cut = tape.cut(flow, problem.samples.x.nbytes, limit)
 
     def __call__(self, u: np.ndarray) -> Point:
         return Point(self, u)

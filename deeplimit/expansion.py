@@ -97,7 +97,7 @@ def estimated_value_constant(problem: Problem, layers: Layers) -> float:
     flow, sigma = Flow(EULER, layers.depth), problem.activation
     X, Z = flow.forward(problem.data.x, layers.K, layers.b, sigma)
     g = problem.weight * problem.loss.gradient(X[-1] @ layers.W.T + layers.c, problem.y)
-    _, p, _ = flow.adjoint(flow.scaled(sigma.first(Z)), layers.K, g @ layers.W)
+    _, p, _ = flow.adjoint(flow.slopes(sigma, Z), layers.K, g @ layers.W)
     return -0.5 * float((p[:-1] * torch.diff(sigma.value(Z), dim=0)).sum())
 
 
@@ -120,9 +120,9 @@ class EulerDefect(DataTerm):
     @cached_property
     def _adjoint(self) -> tuple[Tensor, Tensor, Tensor]:
         """D = h σ'(Z), q and C = h σ''(Z) ∘ λ of the whole depth at once."""
-        D = self.flow.scaled(self.problem.activation.first(self.Z))
+        D = self.flow.slopes(self.problem.activation, self.Z)
         q, lam, _ = self.flow.adjoint(D, self.weights.K, self._output_gradient @ self.weights.W)
-        return D, q, self.flow.scaled(self.problem.activation.second(self.Z) * lam)
+        return D, q, self.flow.bends(self.problem.activation, self.Z).mul_(lam)
 
     @cached_property
     def _source(self) -> Tensor:

@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from deeplimit import checks, grids, norms, optimise, tape
+from deeplimit import grids, norms, optimise
 from deeplimit.control import Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
@@ -54,13 +54,6 @@ class Search:
         if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {self.device!r} is not available here: torch sees no GPU; use 'cpu'")
 
-    def checked(self, deepest: int) -> Search:
-        """The search, unless its memory does not suffice at the deepest network."""
-        if self.memory_limit is not None:
-            checks.positive("memory_limit", self.memory_limit)
-            tape.cut(Flow(EULER, deepest), self.problem.samples.x.nbytes, self.memory_limit)
-        return self
-
     def energy(self, depth: int) -> tuple[Energy, LayerCoordinates]:
         """E_n as a function of the coordinates u."""
         coordinates = LayerCoordinates(self.problem.metric, depth, self.device)
@@ -84,6 +77,7 @@ class Ladder:
     """Minimisers at growing depths up to `deepest`, and the coarse Hessian that preconditions the next ones."""
 
     def __init__(self, search: Search, deepest: int, first: Minimum | None = None) -> None:
+        search.energy(deepest)  # a memory limit that is too small shows here, not after the coarser networks
         self.search, self.deepest = search, deepest
         self.minima: list[Minimum] = [] if first is None else [first]
         self._coarse: tuple[LayerCoordinates, Spectrum] | None = None

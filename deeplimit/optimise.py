@@ -133,6 +133,7 @@ def _corrections(f: Evaluations, u: Vector, tol: float, B: Operator) -> tuple[Ve
     moves: list[Vector] = []
     changes: list[Vector] = []
     images: list[Vector] = []
+    gram = np.empty((MAX_CORRECTIONS, MAX_CORRECTIONS))
     sizes = [g @ p]  # squares of √(g·Bg)
     best = u
     for correction in range(MAX_CORRECTIONS):
@@ -140,12 +141,14 @@ def _corrections(f: Evaluations, u: Vector, tol: float, B: Operator) -> tuple[Ve
             return u, correction
         step = -p
         if moves:
-            gram = np.array([[change @ image for image in images] for change in changes])
-            weights, *_ = np.linalg.lstsq(gram, np.array([change @ p for change in changes]), rcond=GRAM_ROUNDING)
+            known = np.array([change @ p for change in changes])
+            weights, *_ = np.linalg.lstsq(gram[:correction, :correction], known, rcond=GRAM_ROUNDING)
             step = sum((w * (image - move) for w, image, move in zip(weights, images, moves, strict=True)), step)
         g_new = f.gradient(u + step)
         p_new = B(g_new)
         moves, changes, images = [*moves, step], [*changes, g_new - g], [*images, p_new - p]
+        gram[correction, : correction + 1] = [changes[-1] @ image for image in images]
+        gram[:correction, correction] = [change @ images[-1] for change in changes[:-1]]
         u, g, p = u + step, g_new, p_new
         sizes.append(g @ p)
         if sizes[-1] == min(sizes):

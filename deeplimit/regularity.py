@@ -125,7 +125,7 @@ def invariant(problem: Problem, layers: Layers, seed: int = 0) -> float:
     start = torch.randn(problem.data.x.shape, generator=generator, dtype=torch.float64)
     p, _ = network.costates(problem, layers)
     X, flow = network.states(problem, layers)[:-1], Flow(EULER, layers.depth)
-    D = flow.scaled(problem.activation.first(X @ layers.K.mT + layers.b[:, None]))
+    D = flow.slopes(problem.activation, X @ layers.K.mT + layers.b[:, None])
     dX, _ = flow.tangent(D, layers.K, torch.zeros_like(X), start)
     size = torch.linalg.vector_norm(p, dim=2).amax(0) * torch.linalg.vector_norm(dX, dim=2).amax(0)
     change = torch.diff((p * dX).sum(2), dim=0).abs().amax(0)

@@ -155,6 +155,11 @@ def _short(value: Any) -> str:
     return "converged" if str(value).startswith("converged:") else str(value)
 
 
+def _without_folder(argument: str) -> str:
+    """A path of this machine by its last name, anything else as it is."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def record(
     save: str | Path, constants: Mapping[str, Any], *, claims: Iterable[claims_.Claim] = (), **remarks: Any
 ) -> Path:
@@ -183,7 +188,7 @@ def record(
             "cores": os.cpu_count(),
             "memory_gb": _memory(),
         },
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *map(_without_folder, sys.argv[1:])],
     }
     path = results_path(save, ".json")
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -210,7 +210,7 @@ def costates(problem: Problem, control: Layers | Curve, depth: int, *, variant: 
     K, b, W, c = coordinates.weights(coordinates.vector(control))
     Y, Z = flow.forward(problem.data.x, K, b, problem.activation)
     end = problem.weight * problem.loss.gradient(torch.addmm(c, Y[-1], W.T), problem.y) @ W
-    q, _, _ = flow.adjoint(flow.scaled(problem.activation.first(Z)), K, end)
+    q, _, _ = flow.adjoint(flow.slopes(problem.activation, Z), K, end)
     blocks = (q @ K).unflatten(0, (depth, -1)).sum(1)
     later = torch.flip(torch.cumsum(torch.flip(blocks, (0,)), 0), (0,))
     return torch.cat([end + later, end[None]])

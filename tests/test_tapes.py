@@ -48,7 +48,11 @@ def random_term(flow: Flow, points: int = 6, d: int = 3) -> tuple[Callable[[floa
     problem = random_case("tanh", "softmax", flow.steps, d=d, points=points).problem()
     T, m = flow.stages, problem.metric.outputs
     weights, v = (Weights(normal(T, d, d), normal(T, d), normal(m, d), normal(m)) for _ in range(2))
-    return lambda memory_limit: DataTerm(problem, flow, weights, memory_limit), v, 8 * points * d
+    return (
+        lambda memory_limit: DataTerm(problem, flow, weights, tape.cut(flow, 8 * points * d, memory_limit)),
+        v,
+        8 * points * d,
+    )
 
 
 def numbers(term: DataTerm, v: Weights) -> list[Tensor]:
