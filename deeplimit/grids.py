@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.interpolate import make_interp_spline
-from torch import Tensor
 
 from deeplimit.control import BLOCKS, DEEP, Layers
 from deeplimit.coordinates import LayerCoordinates
@@ -53,13 +52,14 @@ class Prolongation:
             raise ValueError(f"a prolongation leads to a depth at least {coarse.rows}, got {fine.rows}")
         self.coarse, self.fine = coarse, fine
         self._rows = _overlaps(fine.rows, coarse.rows)
+        self._columns = self._rows.T.tocsr()
 
     @cached_property
     def _normaliser(self) -> np.ndarray | None:
         """(PᵀP)^−½ of the rows; None where it is the identity."""
         if self.fine.rows % self.coarse.rows == 0:
             return None
-        values, vectors = np.linalg.eigh((self._rows.T @ self._rows).toarray())
+        values, vectors = np.linalg.eigh((self._columns @ self._rows).toarray())
         # the Cholesky factor would do, but shift everything by a part of a cell
         return (vectors / np.sqrt(values)) @ vectors.T
 
@@ -73,7 +73,7 @@ class Prolongation:
         S = self._normaliser
 
         def deep(x: np.ndarray) -> np.ndarray:
-            x = self._rows.T @ x
+            x = self._columns @ x
             return x if S is None else S @ x
 
         return self._map(v, self.fine, self.coarse, deep)
@@ -118,8 +118,8 @@ def splined(control: Layers, depth: int) -> Layers:
     if depth == n:
         return control
 
-    def at_nodes(theta: Tensor) -> Tensor:
-        spline = make_interp_spline(np.arange(n) / n, theta.numpy(), k=min(3, n - 1))
-        return torch.as_tensor(spline(np.arange(depth) / depth))
-
-    return Layers(at_nodes(control.K), at_nodes(control.b), control.W, control.c)
+    sizes = [theta[0].numel() for theta in (control.K, control.b)]
+    both = torch.cat([theta.reshape(n, -1) for theta in (control.K, control.b)], 1).numpy()
+    spline = make_interp_spline(np.arange(n) / n, both, k=min(3, n - 1))
+    K, b = torch.as_tensor(spline(np.arange(depth) / depth)).split(sizes, 1)
+    return Layers(K.reshape(depth, *control.K.shape[1:]), b.reshape(depth, -1), control.W, control.c)

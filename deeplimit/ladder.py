@@ -7,8 +7,6 @@ Hessian, and looks for its least curvature near those of the depths before.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -19,9 +17,9 @@ from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
 from deeplimit.grids import Prolongation
 from deeplimit.minimum import Minimum, Status
-from deeplimit.optimise import Evaluations
+from deeplimit.optimise import Learn
 from deeplimit.problem import Problem
-from deeplimit.spectrum import Hints, Spectrum, leading
+from deeplimit.spectrum import Hints, Operator, Spectrum, leading
 from deeplimit.sweep import EULER, Flow
 
 WORTH = 4  # what a coarse Hessian may save, over what it costs, from which on it is formed
@@ -59,17 +57,19 @@ class Search:
         coordinates = LayerCoordinates(self.problem.metric, depth, self.device)
         return Energy(self.problem, coordinates, Flow(EULER, depth), self.memory_limit), coordinates
 
-    def minimum(self, start: Layers, hints: Hints | None = None, near: bool = False) -> tuple[Minimum, np.ndarray]:
+    def minimum(
+        self, start: Layers, hints: Hints | None = None, near: bool = False, learn: Learn | None = None
+    ) -> tuple[Minimum, np.ndarray]:
         """A minimiser at the depth of the start, and the direction of least curvature there."""
         energy, coordinates = self.energy(start.depth)
-        u = coordinates.vector(start)
+        u, control = coordinates.vector(start), coordinates.control
         if self.problem.activation.smooth:
-            return optimise.local_minimum(energy, u, coordinates.control, tol=self.tol, hints=hints, near=near)
+            return optimise.local_minimum(energy, u, control, tol=self.tol, hints=hints, near=near, learn=learn)
 
         def smoothed(width: float) -> Energy:
             return replace(self, problem=self.problem.smoothed(width)).energy(start.depth)[0]
 
-        minimum = optimise.local_minimum_kinked(energy, smoothed, u, coordinates.control, tol=self.tol, near=near)
+        minimum = optimise.local_minimum_kinked(energy, smoothed, u, control, tol=self.tol, near=near)
         return minimum, np.zeros(coordinates.size)
 
 
@@ -87,13 +87,33 @@ class Ladder:
 
     def begin(self, start: Layers) -> None:
         """The first minimiser."""
-        self.minima.append(self._learn(*self.search.minimum(start)))
+        self._reach(start)
 
     def extend(self, depth: int) -> None:
         """The next minimiser."""
-        start, hints = self._predicted(depth), self._hints(depth)
-        self.minima.append(self._learn(*self.search.minimum(start, hints, near=True)))
+        self._reach(self._predicted(depth), self._hints(depth), near=True)
         self._recognise_jump()
+
+    def _reach(self, start: Layers, hints: Hints | None = None, near: bool = False) -> None:
+        """The minimiser from a start, and what helps at deeper networks."""
+        coordinates = LayerCoordinates(self.search.problem.metric, start.depth)
+
+        def learn(product: Operator, size: int, evaluations: int) -> Hints | None:
+            if not self._pays(start.depth, evaluations):
+                return None
+            spectrum = leading(product, size)
+            preconditioner = spectrum.preconditioner()
+            if preconditioner is None:  # at a saddle, which will be left
+                return None
+            self._coarse = coordinates, spectrum
+            lowest = spectrum.lowest if hints is None or spectrum.eigenvalues.min() < 2 else hints.lowest
+            return Hints(preconditioner, lowest)
+
+        minimum, lowest = self.search.minimum(start, hints, near, learn)
+        self._price = minimum.coarse_products or self._price
+        if not np.isnan(minimum.curvature):
+            self._lowest = [*self._lowest[-2:], coordinates.control(lowest)]
+        self.minima.append(minimum)
 
     def _predicted(self, depth: int) -> Layers:
         """Θ of a depth from the last one, two or, once the branch converges at first order, three."""
@@ -125,27 +145,12 @@ class Ladder:
             return None
         return Hints(preconditioner, self._least_curved(fine))
 
-    def _learn(self, minimum: Minimum, lowest: np.ndarray) -> Minimum:
-        """Keep what helps at deeper networks; the minimum with what that cost."""
-        depth = minimum.control.depth
-        coordinates = LayerCoordinates(self.search.problem.metric, depth)
-        if not np.isnan(minimum.curvature):
-            self._lowest = [*self._lowest[-2:], coordinates.control(lowest)]
-        if not (self._pays(minimum) and minimum.status.converged and self.search.problem.activation.smooth):
-            return minimum
-        began, f = perf_counter(), Evaluations(self.search.energy(depth)[0])
-        u = coordinates.vector(minimum.control)
-        self._coarse = coordinates, leading(partial(f.product, u), coordinates.size)
-        self._price = f.products
-        return replace(minimum, coarse_products=f.products, coarse_seconds=perf_counter() - began)
-
-    def _pays(self, minimum: Minimum) -> bool:
-        """Whether a coarse Hessian of this depth may save more than it costs.
+    def _pays(self, depth: int, evaluations: int) -> bool:
+        """Whether a coarse Hessian of a depth that took so many evaluations may save more than it costs.
 
         As many evaluations as here at all deeper networks, which are 2 (deepest/n − 1) times as large together, are
         the most that it could save.
         """
-        depth, evaluations = minimum.control.depth, minimum.gradients + minimum.hessian_products
         if self._coarse is None:
             return depth < self.deepest
         return 2 * evaluations * (self.deepest / depth - 1) > WORTH * self._price

@@ -59,6 +59,7 @@ class Point(Protocol):
 
 
 Objective = Callable[[Vector], Point]
+Learn = Callable[[Operator, int, int], Hints | None]
 
 
 class Evaluations:
@@ -325,6 +326,7 @@ def local_minimum(
     tol: float = 1e-10,
     hints: Hints | None = None,
     near: bool = False,
+    learn: Learn | None = None,
 ) -> tuple[Minimum, Vector]:
     """A certified local minimum of a smooth function, and the direction of least curvature there.
 
@@ -338,11 +340,14 @@ def local_minimum(
         From a coarser grid.
     near
         As for `minimise`.
+    learn
+        Called at a stationary point with the Hessian's product there, its size and the number of evaluations so far;
+        it may form what finer grids need. The certificate then rests on the hints that it returns, if any.
     """
     began = perf_counter()
     f = Evaluations(objective)
-    iterations = gradients = products = 0
-    certifying = 0.0
+    iterations = gradients = products = coarse = 0
+    certifying = learning = 0.0
     for remaining in reversed(range(ESCAPES)):
         optimum = _search(f, u, tol, hints.preconditioner if hints else None, near)
         iterations, gradients, products = (
@@ -356,7 +361,12 @@ def local_minimum(
         curvature, direction = math.nan, np.zeros(len(u))
         if optimum.status is Status.NOT_FINITE:
             break
-        curvature, direction = least_eigenpair(partial(f.product, u), len(u), hints)
+        product, known, asked = partial(f.product, u), hints, f.products
+        if learn is not None and optimum.status.converged:
+            known = learn(product, len(u), gradients + products) or hints
+            coarse, learning = coarse + f.products - asked, learning + perf_counter() - found
+            found = perf_counter()
+        curvature, direction = least_eigenpair(product, len(u), known)
         if not (curvature < 0 and remaining):
             break
         below = _escape(objective, u, direction)
@@ -379,9 +389,11 @@ def local_minimum(
         gradients,
         products,
         status,
-        certificate_products=f.products - products,
-        seconds=ended - began,
+        certificate_products=f.products - products - coarse,
+        seconds=ended - began - learning,
         certificate_seconds=certifying + ended - found,
+        coarse_products=coarse,
+        coarse_seconds=learning,
     )
     return minimum, direction
 

@@ -7,7 +7,6 @@ Multigrid of the second kind: a compact operator is determined, up to small erro
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ Operator = Callable[[Vector], Vector]
 LEADING = 48  # eigenpairs kept of a coarse Hessian
 MANY = 256  # where these leave out large ones
 LOWEST_TOL = 1e-3
+MOST_STEPS = 60  # of LOBPCG, a product each
 MOST_CHECKS = 24  # products that look for a lower eigenvalue than the hinted one
 SURE = 3
 SAME = 1e-4  # relative difference of two eigenvalues that may be one
@@ -68,30 +68,48 @@ def _least_by_lanczos(product: Operator, size: int) -> tuple[float, Vector]:
 def _hinted_eigenpair(product: Operator, hints: Hints) -> tuple[float, Vector]:
     """The least eigenpair near the hint; NaN if it does not converge or is not the least."""
     B = hints.preconditioner
-    value, vector, residual = _improved(product, hints.lowest, B, LOWEST_TOL)
-    # the gap to other eigenvalues is at most that to their cluster at 2, and the sign must be certain
-    tol = LOWEST_TOL * min(1.0, math.sqrt(abs(2 - value)), 100 * abs(value))
-    if tol < residual:
-        value, vector, residual = _improved(product, vector, B, tol)
-    found = residual <= tol and _is_least(product, vector, value, B)
+    value, vector, converged = _improved(product, hints.lowest, B)
+    found = converged and _is_least(product, vector, value, B)
     return value if found else math.nan, vector
 
 
-def _improved(product: Operator, vector: Vector, B: Operator, tol: float) -> tuple[float, Vector, float]:
-    """Least eigenvalue, eigenvector and norm of its residual by LOBPCG from a near vector."""
-    size = len(vector)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a residual above its tolerance is looked at by the caller
-        values, vectors, residuals = linalg.lobpcg(
-            linear_operator(product, size),
-            vector[:, None],
-            M=linear_operator(B, size),
-            largest=False,
-            tol=tol,
-            maxiter=30,
-            retResidualNormsHistory=True,
-        )
-    return float(values[0]), vectors[:, 0], float(np.ravel(residuals[-1])[0])
+def _improved(product: Operator, near: Vector, B: Operator) -> tuple[float, Vector, bool]:
+    """Least eigenvalue, eigenvector and whether it converged, by LOBPCG from a near vector.
+
+    x minimises the Rayleigh quotient over span(x, p, B r), r the residual and p the step before (Knyazev 2001). A step
+    takes one product.
+    """
+    x = near / np.linalg.norm(near)
+    basis, images, value = x[:, None], product(x)[:, None], math.nan
+    for _ in range(MOST_STEPS):
+        values, S = np.linalg.eigh(_symmetric(basis.T @ images))
+        value, weights = float(values[0]), S[:, 0]
+        x, Hx = basis @ weights, images @ weights
+        residual = Hx - value * x
+        if np.linalg.norm(residual) <= _resolved(value):
+            return value, x, True
+        p, Hp = basis[:, 1:] @ weights[1:], images[:, 1:] @ weights[1:]
+        p, Hp = p - (x @ p) * x, Hp - (x @ p) * Hx
+        size = np.linalg.norm(p)
+        kept = [(x, Hx), (p / size, Hp / size)] if size > 0 else [(x, Hx)]
+        w = _orthogonal(B(residual), np.column_stack([v for v, _ in kept]))
+        basis = np.column_stack([*(v for v, _ in kept), w])
+        images = np.column_stack([*(Hv for _, Hv in kept), product(w)])
+    return value, x, False
+
+
+def _resolved(value: float) -> float:
+    """The residual at which an eigenvalue is known: the gap to others is at most that to their cluster at 2, and the
+    sign must be certain."""
+    return LOWEST_TOL * min(1.0, math.sqrt(abs(2 - value)), 100 * abs(value))
+
+
+def _orthogonal(v: Vector, basis: np.ndarray) -> Vector:
+    """The unit vector along v − its projection on orthonormal columns, twice for the rounding."""
+    for _ in range(2):
+        v = v - basis @ (basis.T @ v)
+        v = v / np.linalg.norm(v)
+    return v
 
 
 def _is_least(product: Operator, vector: Vector, value: float, B: Preconditioner) -> bool:
@@ -105,9 +123,7 @@ def _is_least(product: Operator, vector: Vector, value: float, B: Preconditioner
     x = B(np.random.default_rng(0).standard_normal(len(vector)))
     basis, products, images = vector[:, None], [], []
     for degree in range(MOST_CHECKS):
-        for _ in range(2):  # once more for the rounding
-            x = x - basis @ (basis.T @ x)
-        x = x / np.linalg.norm(x)
+        x = _orthogonal(x, basis)
         basis = np.column_stack([basis, x])
         products.append(product(x))
         images.append(B.inverse(x))
@@ -190,6 +206,11 @@ class Spectrum:
 
     eigenvalues: Vector
     vectors: np.ndarray
+
+    @property
+    def lowest(self) -> Vector:
+        """The eigenvector of the least eigenvalue."""
+        return self.vectors[:, np.argmin(self.eigenvalues)]
 
     def preconditioner(self, prolong: Operator = same, restrict: Operator = same) -> Preconditioner | None:
         """That of a finer grid, P and Pᵀ given; None where it would not be definite."""

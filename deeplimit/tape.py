@@ -37,7 +37,7 @@ from deeplimit.sweep import Flow
 SHARED = 8  # arrays that later sweeps come back to: all but those of the second adjoint
 PASSING = 5  # those of the second adjoint, and the source of the tangent
 ENDS = 4  # states, costates, tangents and second costates between the pieces
-CACHE = 2**23  # bytes of a piece's arrays: with less, compiled sweeps spend their time in calls
+CACHE = 2**25  # bytes of a piece's arrays: with less, sweeps spend their time in calls
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from deeplimit.optimise import (
     minimise,
     value_floor,
 )
+from deeplimit.spectrum import Hints, Operator, Preconditioner
 
 Vector = np.ndarray
 
@@ -199,6 +200,27 @@ def test_counts_are_those_of_the_calls() -> None:
         assert f.calls["product"] == m.hessian_products + m.certificate_products
         assert m.hessian_products == optimum.products and m.gradients == optimum.gradients > 0
         assert m.certificate_products > 0 and m.iterations == optimum.iterations > 0
+
+
+@pytest.mark.parametrize("informed", [True, False])
+def test_what_is_learnt_for_finer_grids_serves_the_certificate(informed: bool) -> None:
+    """Its products are counted apart; hints make the certificate cheap, and without them it is as it was."""
+    f = counted(valley())
+    cold, _ = local_minimum(f, np.full(50, 0.5), identity)
+    seen = []
+
+    def learn(product: Operator, size: int, evaluations: int) -> Hints | None:
+        values, vectors = np.linalg.eigh(np.column_stack([product(e) for e in np.eye(size)]))
+        seen.append(evaluations)
+        return Hints(Preconditioner(values, vectors), vectors[:, 0]) if informed else None
+
+    counted(f)
+    m, direction = local_minimum(f, np.full(50, 0.5), identity, learn=learn)
+    assert m.coarse_products == 50 and seen == [m.gradients + m.hessian_products]
+    assert f.calls["product"] == m.hessian_products + m.certificate_products + 50
+    assert m.certificate_products <= 6 if informed else m.certificate_products == cold.certificate_products
+    values, vectors = np.linalg.eigh(f.hessian(m.control))
+    assert m.curvature == pytest.approx(values[0], rel=1e-6) and abs(direction @ vectors[:, 0]) > 0.999
 
 
 # Certificates
