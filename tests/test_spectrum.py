@@ -52,6 +52,9 @@ def test_the_preconditioned_iteration_finds_it_from_a_near_vector(lowest: float)
     value, vector = least_eigenpair(lambda v: H @ v, size, hints)
     assert value == pytest.approx(values[0], rel=1e-5, abs=1e-5)
     assert abs(vector @ vectors[:, 0]) > 0.999
+    resolved = 1e-3 * min(1.0, math.sqrt(abs(2 - lowest)), 100 * abs(lowest))
+    assert np.linalg.norm(H @ vector - value * vector) <= 1.001 * resolved
+    assert value == pytest.approx(vector @ H @ vector, rel=1e-9)
 
 
 @pytest.mark.parametrize("lowest", [1.2, -1.0])
