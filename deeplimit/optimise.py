@@ -393,7 +393,7 @@ def local_minimum(
         seconds=ended - began - learning,
         certificate_seconds=certifying + ended - found,
         coarse_products=coarse,
-        coarse_seconds=learning,
+        coarse_seconds=learning if coarse else 0.0,
     )
     return minimum, direction
 

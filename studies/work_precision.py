@@ -326,14 +326,17 @@ def layers(data: str, method: str, operation: str, depth: int) -> Row:
 
 
 def matrix_products(problem: Problem, control: Layers, count: int) -> None:
-    """The products of a gradient, three a layer (K Y, q K and qᵀ Y), or of a Hessian product, six, and nothing else."""
-    Y, q = problem.data.x, problem.data.x.clone()
-    out, outer = torch.empty_like(Y), torch.empty_like(control.K[0])
-    for K in control.K.unbind():
+    """The products of a gradient, three a layer (K Y, q K and qᵀ Y), or of a Hessian product, six, and nothing else.
+
+    By NumPy, which the sweeps use and which is quicker here than torch.
+    """
+    Y = problem.data.x.numpy()
+    q, out, outer = Y.copy(), np.empty_like(Y), np.empty((Y.shape[1], Y.shape[1]))
+    for K in control.K.numpy():
         for _ in range(count // 3):
-            torch.mm(Y, K.T, out=out)
-            torch.mm(q, K, out=out)
-            torch.mm(q.T, Y, out=outer)
+            np.dot(Y, K.T, out=out)
+            np.dot(q, K, out=out)
+            np.dot(q.T, Y, out=outer)
 
 
 def compiled_gradient(problem: Problem, control: Layers) -> Callable[[], Any]:
