@@ -141,8 +141,8 @@ def test_no_point_tried_violates_a_bound(name: str) -> None:
     for region, (s, x) in itertools.product(regions(chain), enumerate(X)):
         upper = bound(region, X)
         theta = region.draw(60, seed=1)
-        exact = [ascent.first(chain, theta, x).max(), ascent.climb_first(region, x, starts=4, steps=25).values.max()]
-        climbed = ascent.climb_second(region, x, starts=4, steps=25).values.max()
+        exact = [ascent.first(chain, theta, x).max(), ascent.climb_first(region, x, theta[:4], 25).values.max()]
+        climbed = ascent.climb_second(region, x, theta[:4], 25).values.max()
         assert max(exact) <= upper.first[s] * (1 + 1e-12)
         assert climbed <= upper.second[s] * (1 + 1e-12)
         assert chain(theta, X)[:, s].norm(dim=1).max() <= upper.state[s] * (1 + 1e-12)
@@ -199,21 +199,28 @@ def test_projections_are_onto_the_set_and_nearest(kind: str) -> None:
 
 def test_ascents_find_the_supremum_where_it_is_known() -> None:
     """The linear chain of three at B = 1.5, and one layer of tanh: within a thousandth of the closed form."""
-    chain = feedforward([1] * 4, "identity", bias=False)
-    region = Balls(chain, 1.5, 0.0)
-    assert ascent.climb_first(region, tensor([0.8]), starts=8).largest == pytest.approx(
-        math.sqrt(3) * 0.8 * 2.25, rel=1e-3
-    )
-    assert ascent.climb_second(region, tensor([0.8]), starts=8).largest == pytest.approx(2 * 0.8 * 1.5, rel=1e-3)
+    chain, x = Balls(feedforward([1] * 4, "identity", bias=False), 1.5, 0.0), tensor([0.8])
+    assert ascent.climb_first(chain, x, chain.draw(8, 0)).largest == pytest.approx(math.sqrt(3) * 0.8 * 2.25, rel=1e-3)
+    assert ascent.climb_second(chain, x, chain.draw(8, 0)).largest == pytest.approx(2 * 0.8 * 1.5, rel=1e-3)
     layer = Balls(feedforward([2, 1], last="tanh"), 1.0, 1.0)
-    assert ascent.climb_second(layer, X[0], starts=8).largest == pytest.approx(2 * 4 / (3 * math.sqrt(3)), rel=1e-3)
+    truth = 2 * 4 / (3 * math.sqrt(3))
+    assert ascent.climb_second(layer, X[0], layer.draw(8, 0)).largest == pytest.approx(truth, rel=1e-3)
+
+
+def test_alike_layers_are_equal() -> None:
+    """For starts that are smooth in depth: all blocks of a residual network are one, its head is not."""
+    chain = residual(5, 2, 2)
+    weights = chain.split(Balls(chain, 1.0, 1.0).draw(3, 0, alike=True))
+    assert all(torch.equal(A, weights[0][0]) and torch.equal(b, weights[0][1]) for A, b in weights[:-1])
+    assert not torch.equal(weights[-1][0], weights[0][0])
 
 
 def test_ascents_see_several_outputs() -> None:
     """z = (a x, 2 a' x) for the two rows of A: the norm of ∂z/∂A is |x|, and two layers have ‖∂²z‖ = |x| as one has."""
     chain = feedforward([1, 1, 2], "identity", bias=False)
     # z_j = w_j a x: ∂²z [u, v] = x (u_a v_w + v_a u_w), of norm |x|
-    climbed = ascent.climb_second(Balls(chain, 1.0, 0.0), tensor([0.8]), starts=8)
+    region = Balls(chain, 1.0, 0.0)
+    climbed = ascent.climb_second(region, tensor([0.8]), region.draw(8, 0))
     assert climbed.largest == pytest.approx(0.8, rel=1e-6)
     with pytest.raises(ValueError, match="exact for one output alone, got 2; use climb_second"):
         ascent.second(chain, climbed.theta, tensor([0.8]))
@@ -361,7 +368,7 @@ def test_a_forgotten_bias_or_a_forgotten_mixed_term_breaks_the_bounds(monkeypatc
     region = Balls(feedforward([2, 1], last="tanh"), 1.0, 1.0)
     with monkeypatch.context() as patch:
         patch.setattr(bounds, "_first", no_bias)
-        assert ascent.climb_first(region, X[0], starts=4).largest > bound(region, X).first[0]
+        assert ascent.climb_first(region, X[0], region.draw(4, 0)).largest > bound(region, X).first[0]
     chain = Balls(feedforward([1] * 4, "identity", bias=False), 1.5, 0.0)
     monkeypatch.setattr(bounds, "largest_eigenvalue", lambda p, q, r: torch.maximum(p, r))
-    assert ascent.climb_second(chain, tensor([0.8]), starts=4).largest > bound(chain, tensor([[0.8]])).second[0]
+    assert ascent.climb_second(chain, tensor([0.8]), chain.draw(4, 0)).largest > bound(chain, tensor([[0.8]])).second[0]

@@ -207,7 +207,9 @@ def test_sampled_and_climbed_norms_stay_below_the_bounds(name: str) -> None:
     x = problem.data.x
     truth = torch.linalg.matrix_norm(vmap(jacrev(inputs._end(problem, layers)))(x), 2)
     torch.testing.assert_close(inputs.sampled(problem, layers, x), truth)
-    climbed = inputs.climb(problem, layers, x, radius=3.0)
+    found = inputs.climb(problem, layers, x, radius=3.0)
+    climbed = inputs.sampled(problem, layers, found).max().item()
+    assert found.norm(dim=1).max() <= 3.0 + 1e-12
     steps, product = inputs.steps(problem.activation, layers), inputs.product(problem.activation, layers)
     assert truth.max().item() - 1e-9 <= climbed <= steps <= product * (1 + 1e-12)
     end = network.states(problem, layers, x)[-1]
@@ -245,7 +247,8 @@ def test_a_wrong_sign_in_the_logarithmic_norm_is_seen(monkeypatch: pytest.Monkey
     monkeypatch.setattr(inputs, "_corners", lambda sigma, d: torch.ones(1, d, dtype=torch.float64))
     problem = on_problem(1)
     layers = constant_layers([[-3.0]], 50)
-    assert inputs.climb(problem, layers, problem.data.x, radius=9.0) > inputs.steps(problem.activation, layers)
+    x = inputs.climb(problem, layers, problem.data.x, radius=9.0)
+    assert inputs.sampled(problem, layers, x).max() > inputs.steps(problem.activation, layers)
 
 
 def test_the_constant_of_the_energy_is_that_of_its_data_term_and_two() -> None:

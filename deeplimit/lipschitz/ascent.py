@@ -62,14 +62,12 @@ class Climb:
         return float(self.values.max())
 
 
-def _climb(
-    region: Region, theta: Tensor, steps: int, advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-) -> Climb:
-    """θ ← P(θ + step × unit gradient) with falling steps; `advance(θ, best)` gives values (R,) and gradients (R, P)."""
+def _climb(region: Region, theta: Tensor, steps: int, advance: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Climb:
+    """θ ← P(θ + step × unit gradient) with falling steps; `advance(θ)` gives values (R,) and gradients (R, P)."""
     best, where = torch.full_like(theta[:, 0], -torch.inf), theta
     size = STEP * theta.norm(dim=1, keepdim=True).clamp(min=1.0)
     for _ in range(steps):
-        values, gradients = advance(theta, best)
+        values, gradients = advance(theta)
         better = values > best
         best, where = torch.where(better, values, best), torch.where(better[:, None], theta, where)
         theta = region.project(theta + size * _unit(gradients))
@@ -77,34 +75,33 @@ def _climb(
     return Climb(best, where)
 
 
-def climb_first(region: Region, x: Tensor, *, starts: int = 200, steps: int = 100, seed: int = 0) -> Climb:
-    """Ascent of ‖∂z/∂θ‖₂ over a region from random points: a lower bound of its supremum."""
+def climb_first(region: Region, x: Tensor, theta: Tensor, steps: int = 100) -> Climb:
+    """Ascent of ‖∂z/∂θ‖₂ over a region from points θ (R, P) of it: a lower bound of its supremum."""
     jacobian = jacrev(_output(region.chain, x))
 
     def norm(theta: Tensor) -> tuple[Tensor, Tensor]:
         value = torch.linalg.matrix_norm(jacobian(theta), 2)
         return value, value
 
-    def advance(theta: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(theta: Tensor) -> tuple[Tensor, Tensor]:
         gradients, values = vmap(grad(norm, has_aux=True))(theta)
         return values, gradients
 
-    return _climb(region, region.draw(starts, seed), steps, advance)
+    return _climb(region, theta, steps, advance)
 
 
-def climb_second(region: Region, x: Tensor, *, starts: int = 200, steps: int = 100, seed: int = 0) -> Climb:
-    """Ascent of ‖∂²z/∂θ²‖ from random points, with one power iteration for its directions at each step.
+def climb_second(region: Region, x: Tensor, theta: Tensor, steps: int = 100, seed: int = 0) -> Climb:
+    """Ascent of ‖∂²z/∂θ²‖ from points θ (R, P), with one power iteration for its directions at each step.
 
     For unit vectors v in the parameters and e in the outputs, |∂²(e·z) v| is at most the norm. A step in θ raises it;
-    then v ← ∂²(e·z) v and e ← ∂²z [v, v], scaled to unit length, which for one output is the power iteration of the
-    Hessian.
+    then v ← ∂²(e·z) v and e ← ∂²z [v, v], random at first and scaled to unit length: for one output the power iteration
+    of the Hessian.
     """
     z = _output(region.chain, x)
     outputs = region.chain.layers[-1].outputs
-    theta = region.draw(starts, seed)
     generator = torch.Generator().manual_seed(seed)
     v = _unit(torch.randn(theta.shape, generator=generator, dtype=torch.float64))
-    e = _unit(torch.randn(starts, outputs, generator=generator, dtype=torch.float64))
+    e = _unit(torch.randn(len(theta), outputs, generator=generator, dtype=torch.float64))
 
     def product(theta: Tensor, v: Tensor, e: Tensor) -> Tensor:
         return vjp(lambda point: vjp(z, point)[1](e)[0], theta)[1](v)[0]
@@ -116,7 +113,7 @@ def climb_second(region: Region, x: Tensor, *, starts: int = 200, steps: int = 1
     def turn(theta: Tensor, v: Tensor) -> Tensor:
         return jacrev(lambda point: jacrev(z)(point) @ v)(theta) @ v
 
-    def advance(theta: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(theta: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal v, e
         gradients, Hv = vmap(grad(norm, has_aux=True))(theta, v, e)
         values = Hv.norm(dim=1)

@@ -107,8 +107,11 @@ def sampled(problem: Problem, layers: Layers, x: Tensor) -> Tensor:
     return torch.linalg.matrix_norm(jacobian, 2)
 
 
-def climb(problem: Problem, layers: Layers, x: Tensor, *, radius: float, iterations: int = 60) -> float:
-    """The largest ‖∂X_n/∂x‖₂ that ascents from the inputs x (S, d) meet within |x| ≤ radius."""
+def climb(problem: Problem, layers: Layers, x: Tensor, *, radius: float, iterations: int = 60) -> Tensor:
+    """The inputs, one for each of x (S, d), of the largest ‖∂X_n/∂x‖₂ that an ascent within |x| ≤ radius meets.
+
+    `sampled` at them bounds the Lipschitz constant on that ball from below.
+    """
     checks.positive("radius", radius)
     jacobian = jacrev(_end(problem, layers))
     rise = vmap(grad(lambda point: torch.linalg.matrix_norm(jacobian(point), 2)))
@@ -116,10 +119,12 @@ def climb(problem: Problem, layers: Layers, x: Tensor, *, radius: float, iterati
     def inside(x: Tensor) -> Tensor:
         return x * (radius / x.norm(dim=1, keepdim=True).clamp(min=1e-300)).clamp(max=1.0)
 
-    x, size, best = inside(x), STEP * radius, 0.0
+    x, size = inside(x), STEP * radius
+    best, where = sampled(problem, layers, x), x
     for _ in range(checks.whole("iterations", iterations, least=1)):
-        best = max(best, float(sampled(problem, layers, x).max()))
         direction = rise(x)
         x = inside(x + size * direction / direction.norm(dim=1, keepdim=True).clamp(min=1e-300))
-        size *= FALL
-    return best
+        value = sampled(problem, layers, x)
+        where = torch.where((value > best)[:, None], x, where)
+        best, size = torch.maximum(best, value), FALL * size
+    return where

@@ -96,8 +96,11 @@ class Balls(Region):
             weights.append(((U * s.clamp(max=most_A).unsqueeze(-2)) @ Vh, b * shrink))
         return self.chain.join(weights)
 
-    def draw(self, count: int, seed: int) -> Tensor:
-        """Directions normal, ‖A_i‖₂ and |b_i| either on the edge, for half of the layers, or uniform below it."""
+    def draw(self, count: int, seed: int, alike: bool = False) -> Tensor:
+        """Directions normal, ‖A_i‖₂ and |b_i| either on the edge, for half of the layers, or uniform below it.
+
+        With `alike` a layer of the same shape and radii as the one before has its weights: smooth in depth.
+        """
         generator = torch.Generator().manual_seed(checks.whole("seed", seed, least=0))
 
         def normal(*shape: int) -> Tensor:
@@ -108,8 +111,14 @@ class Balls(Region):
             edge = torch.rand(count, generator=generator, dtype=torch.float64) < 0.5
             return torch.where(edge, 1.0, uniform)
 
-        weights = []
+        weights: list[tuple[Tensor, Tensor]] = []
+        before = None
         for layer, (most_A, most_b) in zip(self.chain.layers, self.radii, strict=True):
+            kind = (layer.inputs, layer.outputs, layer.skip, most_A, most_b)
+            if alike and kind == before:
+                weights.append(weights[-1])
+                continue
+            before = kind
             A, b = normal(count, layer.outputs, layer.inputs), normal(count, layer.outputs)
             A = A * (most_A * length() / torch.linalg.matrix_norm(A, 2))[:, None, None]
             weights.append((A, b * (most_b * length() / b.norm(dim=1))[:, None]))
