@@ -20,7 +20,6 @@ SMALL: dict[str, Any] = {
     "STEPS": [10, 20],
     "DEPTHS": [4, 16],
     "RUNS": 40,
-    "SAMPLE_STEPS": [32],
     "CERTIFIED_DEPTHS": [4],
     "DISTANCES": [1e-9, 1e-8],
 }
