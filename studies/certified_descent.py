@@ -322,15 +322,15 @@ def main(save: str = "certified_descent") -> None:
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     study.record(save, study.constants(globals()), claims=claims(table))
     shown = table[table["part"].isin(["region", "local", "samples"])]
-    titles = {"region": "L of the region, least |G|²", "local": "L around each iterate, least |G|²"}
-    titles["samples"] = "random samples, mean |∇Φ|²"
+    titles = {"region": "L of the region: least |G|²", "local": "L around each iterate: least |G|²"}
+    titles["samples"] = "random samples: mean |∇Φ|²"
     curves = {case: f"{case} loss, widths {'-'.join(map(str, NETS[case]))}" for case in NETS} | {
         SHARP: "linear, one input"
     }
-    shown = shown.assign(panel=shown["part"].map(titles), curve=shown["case"].map(curves))
-    labels = {"steps": "steps K", "y": "square of the gradient", "bound": "bound", "curve": ""}
+    shown = shown.assign(panel=shown["part"].map(titles), curve=shown["case"].map(curves), most=1.0)
+    labels = {"steps": "steps K", "y": "square of the gradient / its bound", "most": "bound", "curve": ""}
     plot.curves(
-        shown, x="steps", y="least", by="panel", hue="curve", lines=["bound"], labels=labels, logx=10, save=save
+        shown, x="steps", y="quotient", by="panel", hue="curve", lines=["most"], labels=labels, logx=10, save=save
     )
     certificate = table[table["part"] == "certificate"]
     deepest = certificate[certificate["depth"] == max(CERTIFIED_DEPTHS)]
