@@ -84,6 +84,57 @@ def test_fields_that_jump_together_add_up() -> None:
     assert numbers(both) == pytest.approx(numbers(controlled.bound([controlled.jump(field, 0.5)], START)))
 
 
+def test_jumps_of_an_exponential_field_are_bounded_exactly() -> None:
+    """V = e^{x + θ}, θ ≤ B: all nine derivatives are e^{β + B} at most, and attained together; autograd at θ = B."""
+    B, sizes, pieces, beta = 0.3, [0.2, 0.1, 0.15], [], float(START)
+    for size in sizes:
+        most = math.exp(beta + B)
+        derivatives = Derivatives(**dict.fromkeys(Derivatives.__dataclass_fields__, most))
+        pieces.append(controlled.jump(Field(math.inf, 0.0, most, lambda _, found=derivatives: found), size))
+        beta += size * most
+
+    def X(theta: Tensor) -> Tensor:
+        x = START[0]
+        for size in sizes:
+            x = x + size * torch.exp(x + theta)
+        return x
+
+    theta = torch.tensor(B, dtype=torch.float64)
+    truth = [float(f(theta)) for f in (X, jacrev(X), jacrev(jacrev(X)), jacrev(jacrev(jacrev(X))))]
+    assert numbers(controlled.bound(pieces, START)) == pytest.approx(truth, rel=1e-13)
+
+
+def test_a_layer_has_the_derivatives_of_a_cubic_at_their_largest() -> None:
+    """σ = c₁ z + c₂ z²/2 + c₃ z³/6 at z = 0, x = β, a = B: pure derivatives are attained, mixed ones not passed."""
+    constants = {"lipschitz": 1.1, "lipschitz_derivative": 0.7, "lipschitz_second": 1.9}
+    B, beta = 0.8, 1.3
+    found = controlled.layer(replace(activation.get("tanh"), **constants), B, 9.0, 1, order=3)
+    V = found.derivatives(torch.tensor([beta], dtype=torch.float64))
+
+    def field(y: Tensor) -> Tensor:
+        z = y[1] * y[0] + y[2]
+        return 1.1 * z + 0.7 * z**2 / 2 + 1.9 * z**3 / 6
+
+    at = torch.tensor([beta, B, -B * beta], dtype=torch.float64)
+    first, second, third = (f(at) for f in (jacrev(field), jacrev(jacrev(field)), jacrev(jacrev(jacrev(field)))))
+    assert [V.x, V.xx, V.xxx] == pytest.approx([float(first[0]), float(second[0, 0]), float(third[0, 0, 0])])
+    angle = torch.linspace(0, math.pi, 2001, dtype=torch.float64)
+    u = torch.stack([angle.cos(), angle.sin()], 1)
+    along = {
+        "theta": u @ first[1:],
+        "theta_theta": torch.einsum("ij,ri,rj->r", second[1:, 1:], u, u),
+        "theta_theta_theta": torch.einsum("ijk,ri,rj,rk->r", third[1:, 1:, 1:], u, u, u),
+        "x_theta": u @ second[0, 1:],
+        "xx_theta": u @ third[0, 0, 1:],
+        "x_theta_theta": torch.einsum("ij,ri,rj->r", third[0, 1:, 1:], u, u),
+    }
+    largest = {name: float(values.abs().max()) for name, values in along.items()}
+    pure = ("theta", "theta_theta", "theta_theta_theta")
+    assert [float(getattr(V, name)) for name in pure] == pytest.approx([largest[name] for name in pure], rel=1e-6)
+    for name in ("x_theta", "xx_theta", "x_theta_theta"):
+        assert largest[name] <= float(getattr(V, name)) < 1.2 * largest[name]
+
+
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus0", "identity"])
 def test_a_residual_network_and_its_ode_are_special_cases(name: str) -> None:
     """n jumps of 1/n tend to the flow from below, at first order; both stay below the exponential bound."""
