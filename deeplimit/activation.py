@@ -48,6 +48,12 @@ class Activation:
     arrays
         σ, σ' and σ'' as functions of a NumPy array and, if it is given, the array to write to; where NumPy's are much
         quicker than torch's.
+    supremum
+        sup |σ|.
+    lipschitz_second
+        Lip σ'' = sup |σ'''|.
+    least_slope
+        inf σ'. Each of these three is infinite where it is not known.
 
     Raises
     ------
@@ -67,6 +73,9 @@ class Activation:
     smoothed: Callable[[float], Activation] | None = None
     scalar: Callable[[float], float] | None = None
     arrays: tuple[Callable[..., np.ndarray], ...] | None = None
+    supremum: float = math.inf
+    lipschitz_second: float = math.inf
+    least_slope: float = -math.inf
 
     def __post_init__(self) -> None:
         if not self.smooth and self.smoothed is None:
@@ -162,6 +171,8 @@ def _relu_smoothed(width: float) -> Activation:
         smooth=True,
         odd=False,
         zero_at_zero=False,
+        lipschitz_second=0.75 * 0.8**2.5 / width**2,
+        least_slope=0.0,
     )
 
 
@@ -258,6 +269,7 @@ def _gcu_scalar(z: float) -> float:
 
 # silu' is largest where (z/2) tanh(z/2) = 1; this is that z/2, and silu' = (1 + z/2)/2 there.
 _SILU_ROOT = 1.1996786402577338
+_SILU_THIRD = 0.30818151579647913  # sup |silu'''|, attained near z = 1.03196
 
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
@@ -274,6 +286,9 @@ ACTIVATIONS: dict[str, Activation] = {
             zero_at_zero=True,
             scalar=_tanh_scalar,
             arrays=(np.tanh, _tanh_first_array, _tanh_second_array),
+            supremum=1.0,
+            lipschitz_second=2.0,
+            least_slope=0.0,
         ),
         Activation(
             "relu",
@@ -287,6 +302,7 @@ ACTIVATIONS: dict[str, Activation] = {
             zero_at_zero=True,
             smoothed=_relu_smoothed,
             scalar=_relu_scalar,
+            least_slope=0.0,
         ),
         Activation(
             "softplus0",
@@ -299,6 +315,8 @@ ACTIVATIONS: dict[str, Activation] = {
             odd=False,
             zero_at_zero=True,
             scalar=_softplus0_scalar,
+            lipschitz_second=1 / (6 * math.sqrt(3)),
+            least_slope=0.0,
         ),
         Activation(
             "arctan",
@@ -311,6 +329,9 @@ ACTIVATIONS: dict[str, Activation] = {
             odd=True,
             zero_at_zero=True,
             scalar=_arctan_scalar,
+            supremum=math.pi / 2,
+            lipschitz_second=2.0,
+            least_slope=0.0,
         ),
         Activation(
             "silu",
@@ -323,6 +344,8 @@ ACTIVATIONS: dict[str, Activation] = {
             odd=False,
             zero_at_zero=True,
             scalar=_silu_scalar,
+            lipschitz_second=_SILU_THIRD,
+            least_slope=(1 - _SILU_ROOT) / 2,
         ),
         Activation(
             "identity",
@@ -335,6 +358,8 @@ ACTIVATIONS: dict[str, Activation] = {
             odd=True,
             zero_at_zero=True,
             scalar=_identity_scalar,
+            lipschitz_second=0.0,
+            least_slope=1.0,
         ),
         Activation(
             "sigmoid",
@@ -347,6 +372,9 @@ ACTIVATIONS: dict[str, Activation] = {
             odd=False,
             zero_at_zero=False,
             scalar=_sigmoid_scalar,
+            supremum=1.0,
+            lipschitz_second=1 / 8,
+            least_slope=0.0,
         ),
         Activation(
             "gcu",

@@ -128,6 +128,34 @@ def test_lipschitz_constant_of_the_derivative_is_the_least_one(name: str) -> Non
     assert steepest <= ACTIVATIONS[name].lipschitz_derivative + 1e-11
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if math.isfinite(ACTIVATIONS[n].lipschitz_second)])
+def test_lipschitz_constant_of_the_second_derivative_is_the_least_one(name: str) -> None:
+    """|σ''(a) − σ''(b)| ≤ Lip σ'' |a − b|, with equality for two neighbours up to the step squared."""
+    steepest = slopes(ACTIVATIONS[name].second, 30.0).max().item()
+    assert ACTIVATIONS[name].lipschitz_second == pytest.approx(steepest, rel=1e-6)
+    assert steepest <= ACTIVATIONS[name].lipschitz_second + 1e-11
+
+
+def test_constants_of_a_smoothed_kink_are_the_least_ones() -> None:
+    """Those of (z + √(z² + ε²))/2, on a grid that is fine beside ε."""
+    smoothed = ACTIVATIONS["relu"].smoothed
+    assert smoothed is not None
+    sigma = smoothed(0.1)
+    steepest = [slopes(f, 3.0, step=1e-4).max().item() for f in (sigma.first, sigma.second)]
+    assert [sigma.lipschitz_derivative, sigma.lipschitz_second] == pytest.approx(steepest, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "gcu"])
+def test_values_and_slopes_stay_within_their_bounds(name: str) -> None:
+    """sup |σ| and inf σ' are reached, or approached far out; where σ grows there is no supremum."""
+    sigma, z = ACTIVATIONS[name], torch.linspace(-1e9, 1e9, 10_001, dtype=torch.float64)
+    z = torch.cat([z, torch.linspace(-30, 30, 60_001, dtype=torch.float64)])
+    grown = sigma.value(z).abs().max().item()
+    assert (grown == pytest.approx(sigma.supremum, rel=1e-8)) if grown < 2 else sigma.supremum == math.inf
+    assert sigma.least_slope == pytest.approx(sigma.first(z).min().item(), abs=1e-8)
+    assert sigma.first(z).min().item() >= sigma.least_slope - 1e-15
+
+
 def test_unbounded_derivatives_have_an_infinite_constant() -> None:
     """(z cos z)' and '' grow like |z|; the derivative of relu jumps by 1 over a step as small as you like."""
     gcu, relu = ACTIVATIONS["gcu"], ACTIVATIONS["relu"]
