@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         threads,
         trace,
         triangle,
+        uncertainty,
         variants,
         volterra,
     )
@@ -119,6 +120,7 @@ __all__ = [
     "threads",
     "trace",
     "triangle",
+    "uncertainty",
     "variants",
     "verify",
     "volterra",
