@@ -27,10 +27,10 @@ def simresnet(w: Weight, b: Weight, activation: str | Activation = "tanh") -> Ve
     Parameters
     ----------
     w
-        A number, for signals of any shape, or a matrix (d, d), for signals (…, d); or a function of t and ξ (P, …) with
-        values (P,) or (P, d, d).
+        A number, or a matrix (d, d) for signals (…, d); or a function of t and ξ, with values (P, d, d) for a random
+        matrix, and otherwise values that broadcast with x (P, …).
     b
-        A number, a vector (d,), or a function of t and ξ with values of the shape of x.
+        A number, a vector (d,), or a function of t and ξ with values that broadcast with x.
 
     References
     ----------
@@ -40,7 +40,7 @@ def simresnet(w: Weight, b: Weight, activation: str | Activation = "tanh") -> Ve
 
     def velocity(t: float, x: np.ndarray, xi: np.ndarray) -> np.ndarray:
         W, shift = (np.asarray(part(t, xi) if callable(part) else part, dtype=float) for part in (w, b))
-        matrix = W.ndim >= 2
+        matrix = W.ndim == (3 if callable(w) else 2)
         return value((np.einsum("...ij,...j->...i", W, x) if matrix else W * x) + shift)
 
     return velocity
