@@ -24,6 +24,7 @@ SMALLEST = 1e-13  # of the largest coefficient, down to which they are told from
 FIRST = 2  # degree of the first coefficient that is fitted
 FEWEST = 8  # coefficients to fit one pair of singularities to
 ANGLES = 48  # starts of the search for one angle
+REFINED = 6  # starts that are followed to their minimum, the best first
 
 
 def singularities(growth: float, mean: float, spread: float) -> np.ndarray:
@@ -114,8 +115,9 @@ def fit(coefficients: np.ndarray, singularities: int = 1, power: float = POWER) 
 
     angles = (np.arange(ANGLES) + 0.5) * math.pi / ANGLES
     starts = [np.array([slope] * singularities + list(chosen)) for chosen in combinations(angles, singularities)]
-    best = min(starts, key=lambda p: float((residual(p) ** 2).sum()))
-    found = least_squares(residual, best, xtol=1e-14, ftol=1e-14, gtol=1e-14).x
+    starts.sort(key=lambda p: float((residual(p) ** 2).sum()))
+    ends = [least_squares(residual, p, xtol=1e-14, ftol=1e-14, gtol=1e-14) for p in starts[:REFINED]]
+    found = min(ends, key=lambda end: end.cost).x
     radii, turns = np.exp(found[:singularities]), np.abs(found[singularities:])
     order = np.argsort(radii)
     return Fit(tuple(radii[order].tolist()), tuple(turns[order].tolist()), (int(k[0]), int(k[-1])))
