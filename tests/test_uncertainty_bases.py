@@ -76,12 +76,13 @@ def test_gauss_nodes_are_those_of_chaospy(name: str) -> None:
     assert np.abs(weights - masses[order]).max() < 1e-12
 
 
-@pytest.mark.parametrize(("name", "degree"), [("uniform", 150), ("gaussian", germs.MOST_HERMITE - 1)])
+@pytest.mark.parametrize(("name", "degree"), [("uniform", 400), ("gaussian", germs.MOST_HERMITE - 1)])
 def test_high_degrees_stay_orthonormal(name: str, degree: int) -> None:
-    """To 1e-12, factorials of a hundred included."""
+    """To 1e-13, and to 1e-12 where factorials of a hundred cancel."""
     points, weights = germs.get(name).gauss(degree + 1)
     phi = germs.get(name).polynomials(points, degree)
-    assert np.abs(phi.T @ (phi * weights[:, None]) - np.eye(degree + 1)).max() < 1e-12
+    most = 1e-13 if name == "uniform" else 1e-12
+    assert np.abs(phi.T @ (phi * weights[:, None]) - np.eye(degree + 1)).max() < most
 
 
 @pytest.mark.parametrize("names", [("uniform",), ("gaussian",), ("uniform", "gaussian")])
