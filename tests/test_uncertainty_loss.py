@@ -77,6 +77,9 @@ def test_quantiles_of_a_squared_normal_are_those_of_chi_squared() -> None:
         half = 1.96 * math.sqrt(level * (1 - level) / law.count) / stats.chi2(1).pdf(exact)
         assert q.low < q.value < q.high and q.low <= exact <= q.high
         assert q.high - q.low == pytest.approx(2 * half, rel=0.15)
+    q, normal = math.sqrt(stats.chi2(1).ppf(0.95)), stats.norm()
+    # E[ξ²; |ξ| > q] = 2 (q φ(q) + Φ(−q))
+    assert float(law.shortfall(0.95)) == pytest.approx(2 * (q * normal.pdf(q) + normal.cdf(-q)) / 0.05, rel=0.02)
     assert float(law.cdf(1.0)) == pytest.approx(stats.chi2(1).cdf(1), abs=4 * 0.5 / math.sqrt(law.count))
 
 
@@ -141,11 +144,10 @@ def test_robustness_is_that_of_monte_carlo(trained: tuple[Problem, list[Minimum]
     )
 
 
+@pytest.mark.parametrize("trained", [SCALAR], ids=["scalar"], indirect=True)
 def test_squared_loss_by_collocation_is_that_by_identities(trained: tuple[Problem, list[Minimum], Minimum]) -> None:
-    """Of the output's expansion, where the degree suffices; for softmax there is no identity to compare with."""
+    """Of the output's expansion, where the degree suffices."""
     problem, nets, _ = trained
-    if problem is RING:
-        pytest.skip("identities are those of the squared loss")
     z = collocation.project(basis_of(problem, 20), robustness.outputs(problem, nets[0], 0.3))
     loss = random_loss.squared(z, problem.y.numpy())
     found = robustness.measure(problem, nets[0], 0.3, basis_of(problem, 40))

@@ -106,6 +106,17 @@ class Distribution:
         ranks = (int(np.floor(low)) - 1, int(np.ceil(high)) - 1)
         return Quantile(p, np.quantile(self.values, p, axis=0), *(self.values[rank] for rank in ranks))
 
+    def shortfall(self, level: float) -> np.ndarray:
+        """E[ℓ | ℓ is one of the largest (1 − level) N draws], the mean of the worst cases; it changes smoothly with ℓ.
+
+        Raises
+        ------
+        ValueError
+            As for `quantile`.
+        """
+        rank = int(np.ceil(self.quantile(level).level * self.count))
+        return np.asarray(self.values[rank:].mean(0))
+
     def cdf(self, loss: float) -> np.ndarray:
         """The part of the draws with ℓ ≤ loss; its standard error is √(p (1 − p)/N)."""
         return np.asarray((self.values <= loss).mean(0))

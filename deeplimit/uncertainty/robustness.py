@@ -27,6 +27,9 @@ from deeplimit.uncertainty.bases import Basis
 from deeplimit.uncertainty.chaos import Expansion
 from deeplimit.uncertainty.collocation import Quantity
 
+STATES = 2**20  # numbers of the states that one sweep keeps
+STAGES = DORMAND_PRINCE8.stages
+
 
 def outputs(problem: Problem, control: Minimum | Layers | Curve, spread: float) -> Quantity:
     """ξ (P, d) ↦ z = W X(1; x_s + δξ) + c of every sample, (P, S, m), for δ = `spread`.
@@ -55,9 +58,12 @@ def outputs(problem: Problem, control: Minimum | Layers | Curve, spread: float) 
 
 
 def _ends(problem: Problem, control: Layers | Curve, x: Tensor) -> Tensor:
+    """X(1), in blocks of inputs, as the sweeps keep the states of all layers or stages."""
+    steps = control.depth if isinstance(control, Layers) else STEPS_PER_TERM * control.basis.size * STAGES
+    blocks = x.split(max(1, STATES // (steps * problem.width)))
     if isinstance(control, Layers):
-        return discrete.states(problem, control, x)[-1]
-    return continuum.states(problem, control, 1, x)[-1]
+        return torch.cat([discrete.states(problem, control, block)[-1] for block in blocks])
+    return torch.cat([continuum.states(problem, control, 1, block)[-1] for block in blocks])
 
 
 def losses(problem: Problem, control: Minimum | Layers | Curve, spread: float) -> Quantity:
