@@ -126,13 +126,14 @@ def test_layers_tend_to_the_limit_at_order_one_with_the_predicted_constant() -> 
 
 
 def test_galerkin_through_a_trained_network_is_its_collocation() -> None:
-    """Layer by layer through the weights of a minimiser, and through the curve of its limit."""
+    """Layer by layer through the weights of a minimiser, through the curve of its limit, and through random layers."""
     problem = Problem(data.ring(), loss="squared", alpha=0.002, reduction="mean")
     net = discrete.minimise(problem, 8)
     limit = continuum.minimise(problem, start=net.control)
     basis = Basis(9, ["uniform"] * 2)
     x0 = collocation.project(basis, lambda xi: problem.data.x.numpy() + 0.05 * xi[:, None])
-    for control, depth in ((net.control, 8), (limit.control, None)):
+    drawn = problem.metric.draw(3).sample(8)  # K is not symmetric, as it is for the ring
+    for control, depth in ((net.control, 8), (limit.control, None), (drawn, 8)):
         found = galerkin.solve(velocities.trained(problem, control), x0, depth=depth)
 
         def states(xi: np.ndarray, control: object = control, depth: int | None = depth) -> np.ndarray:
