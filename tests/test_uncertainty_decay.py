@@ -58,8 +58,9 @@ def test_every_singularity_is_a_branch_point_of_the_flow() -> None:
         values = math.exp(w * time) * np.sinh(mean + spread * xi)
         assert np.abs(values**2 + 1).max() < 1e-10
         assert (np.abs(decay.ellipses(xi)) > 1).all()
-        nearest = np.sort(np.abs(decay.ellipses(xi)))[:2]
-        assert nearest[0] == pytest.approx(nearest[1], rel=1e-12)  # conjugates
+        inner = xi[np.abs(spread * xi.imag) < 3 * math.pi]
+        assert len(np.unique(np.round(inner, 9))) == len(inner) >= 10
+        assert np.abs(inner[:, None] - xi.conj()).min(1).max() < 1e-12  # real on the axis
 
 
 def test_no_branch_point_is_missed() -> None:
