@@ -12,12 +12,18 @@ import pytest
 from loading import load
 from planting import verdicts, with_failure
 
-from deeplimit.uncertainty import galerkin, monte_carlo, random_loss, transport, velocities
+from deeplimit.uncertainty import galerkin, germs, monte_carlo, random_loss, transport, velocities
 from deeplimit.uncertainty.bases import Basis
 from deeplimit.uncertainty.fields import Field
 
-SMALL: dict[str, Any] = {"REPLICAS": 60, "CELLS": [100, 200, 400], "DEPTHS": [4, 16, 64], "TERMS": [1, 3]}
-CLAIMS = [*(f"U1.{k}" for k in range(8, 15)), *(f"U{n}.{k}" for n in (2, 3) for k in (1, 2, 3))]
+SMALL: dict[str, Any] = {
+    "REPLICAS": 60,
+    "CELLS": [100, 200, 400],
+    "DEPTHS": [4, 16, 64],
+    "TERMS": [1, 3],
+    "SIGNAL_DRAWS": 4000,
+}
+CLAIMS = [*(f"U1.{k}" for k in range(8, 15)), *(f"U{n}.{k}" for n in (2, 3) for k in (1, 2, 3)), "U2.4"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def study() -> ModuleType:
 
 def measured(study: ModuleType, parts: tuple[str, ...] = ()) -> pd.DataFrame:
     """The rows of some parts, or all, nothing kept from before."""
-    for name in ("exact", "limit", "layer_constant"):
+    for name in ("exact", "limit", "layer_constant", "signals"):
         getattr(study, name).cache_clear()
     places = [(k, point[0]) for k, point in enumerate(study.points())]
     return pd.DataFrame([{"row": k, **study.measure(k)} for k, name in places if not parts or name in parts])
@@ -92,6 +98,22 @@ PLANTED: list[tuple[str, tuple[Any, str, Any], tuple[str, ...], list[str]]] = [
         (monte_carlo, "draws", lambda f, germs, count, seed: np.resize(DRAWS(f, germs, 100, seed), count)),
         ("monte carlo",),
         ["U2.1", "U2.2", "U2.3"],
+    ),
+    (
+        "a field with uniform germs of variance 1/3",
+        (
+            Field,
+            "at",
+            lambda self, xi: self.mean + xi * np.sqrt(self.eigenvalues[: self.terms]) @ self.modes[:, : self.terms].T,
+        ),
+        ("field",),
+        ["U1.14"],
+    ),
+    (
+        "draws from (0, 1)",
+        (germs, "draw", lambda found, generator, count: generator.uniform(0, 1, (count, len(found)))),
+        ("signals",),
+        ["U2.4"],
     ),
     (
         "no target",
