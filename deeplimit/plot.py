@@ -327,6 +327,45 @@ def replicas(
     return _saved(figure, save)
 
 
+def bands(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    mean: str,
+    deviation: str,
+    lines: Sequence[str],
+    by: str,
+    labels: Mapping[str, str] | None = None,
+    save: str | Path | None = None,
+) -> Figure:
+    """A random function: its mean, the band of ± 2 standard deviations, and single realisations, a panel per group.
+
+    Parameters
+    ----------
+    lines
+        Columns with realisations, drawn in black.
+    labels
+        Words for columns; the key "y" names the ordinate.
+    """
+    names = dict(labels or {})
+    groups = list(table.groupby(by, sort=False))
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(1, len(groups), 3.0, 2.9, LEGEND_WIDTH, sharex=True, sharey=True)
+        colour = sns.color_palette("colorblind")[0]
+        for ax, (name, group) in zip(axes[0], groups, strict=True):
+            group = group.sort_values(x)
+            low, high = (group[mean] + sign * 2 * group[deviation] for sign in (-1, 1))
+            ax.fill_between(group[x], low, high, color=colour, alpha=0.25, lw=0, label="mean ± 2 deviations")
+            ax.plot(group[x], group[mean], color=colour, lw=1.6, label="mean")
+            for column, style in zip(lines, itertools.cycle(("--", ":")), strict=False):
+                ax.plot(group[x], group[column], color="black", lw=1, ls=style, label=names.get(column, column))
+            ax.set_title(str(name))
+            ax.set_xlabel(names.get(x, x))
+        axes[0, 0].set_ylabel(names.get("y", ""))
+        _one_legend(figure, axes)
+    return _saved(figure, save)
+
+
 def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
     """Weights over depth for growing n, over those of the limit.
 

@@ -111,3 +111,19 @@ def test_curves_give_each_group_a_panel_and_the_figure_one_legend(table: pd.Data
     np.testing.assert_allclose(curves(figure, 0)["gap of values"], -1 / DEPTHS)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["gap of values", "gap of weights"]
+
+
+def test_bands_are_two_deviations_around_the_mean() -> None:
+    """A panel per group, with its realisations in black and one legend."""
+    s = np.linspace(0, 1, 5)
+    parts = [
+        pd.DataFrame({"case": c, "s": s, "mean": k + s, "sd": 0.1 * k, "one": s**2}) for k, c in ((1, "a"), (2, "b"))
+    ]
+    figure = plot.bands(pd.concat(parts), x="s", mean="mean", deviation="sd", lines=["one"], by="case")
+    for k, ax in enumerate(figure.axes, 1):
+        (band,) = ax.collections
+        vertices = band.get_paths()[0].vertices
+        assert (vertices[:, 1].min(), vertices[:, 1].max()) == pytest.approx((k - 0.2 * k, k + 1 + 0.2 * k))
+        np.testing.assert_allclose(curves(figure, k - 1)["mean"], k + s)
+        np.testing.assert_allclose(curves(figure, k - 1)["one"], s**2)
+    assert len(figure.legends) == 1
