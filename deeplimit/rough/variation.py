@@ -2,7 +2,7 @@
 
 ‖w‖_p = ( max over partitions 0 = k_0 < … < k_r = N of Σ d(w_{k_i}, w_{k_{i+1}})^p )^{1/p},  p ≥ 1,
 
-by dynamic programming over the last point, c_k = max_{j < k} c_j + d(w_j, w_k)^p. For numbers the candidates j of each k
+by dynamic programming over the last point, c_k = max_{j < k} c_j + d(w_j, w_k)^p. For numbers the candidates for each k
 stand on two stacks, the best of them on top, so that N points cost O(N) steps; for points of a metric space blocks of
 candidates are passed over where the triangle inequality leaves them no chance.
 """
