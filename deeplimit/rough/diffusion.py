@@ -21,7 +21,7 @@ from numpy.polynomial import chebyshev, hermite_e
 from scipy.linalg import expm
 
 from deeplimit import activation, checks
-from deeplimit.rough.paths import fractional_increments
+from deeplimit.rough.paths import coarsened, fractional_increments
 from deeplimit.rough.variation import Floats
 
 Function = Callable[[Floats], Floats]
@@ -137,24 +137,37 @@ def _differentiation() -> Floats:
     return np.asarray(chebyshev.chebvander(x, NODES - 1) @ slopes @ series / RANGE)
 
 
-def growth(betas: Floats, hurst: float, depth: int, *, width: int, repeats: int, seed: int = 0) -> Floats:
-    """|h_n − h_0| / |h_0| of h_{k+1} = h_k + n^{−β} V_k relu(h_k), mean of logarithms over repeats; one number a β.
+def growth(betas: Floats, hurst: float, depths: list[int], *, width: int, repeats: int, seed: int = 0) -> Floats:
+    """|h_n − h_0| / |h_0| of h_{k+1} = h_k + n^{−β} V_k relu(h_k): geometric means over repeats.
 
-    The entries of V_k are increments of fractional Brownian motions in k of variance 1/width (Marion, Fermanian, Biau
-    & Vert 2022): their sum over the layers is of size n^H, so that the critical exponent is β = H for H ≥ ½.
+    The entries of V_k are increments in k of fractional Brownian motions, of variance 1/width (Marion, Fermanian, Biau
+    & Vert 2022). Their sum over the layers is of size n^H, so that the critical exponent is β = H for H ≥ ½. Each
+    repeat has one path, on the grids of all depths.
+
+    Parameters
+    ----------
+    depths
+        Each divides the last.
 
     Returns
     -------
-    exp of the mean logarithm, inf where numbers overflow.
+    (depths, betas); inf where numbers overflow.
     """
-    total = np.zeros(len(betas))
+    total = np.zeros((len(depths), len(betas)))
     for k in range(repeats):
-        V = fractional_increments(depth, hurst, width * width, seed=seed + k) * depth**hurst / math.sqrt(width)
-        h0 = np.random.default_rng([seed + k, depth]).uniform(0, 1, width)
-        h, scales = np.tile(h0, (len(betas), 1)), float(depth) ** -np.asarray(betas)[:, None]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for matrix in V.reshape(depth, width, width):
-                h = h + scales * (np.maximum(h, 0) @ matrix.T)
-            moved = np.linalg.norm(h - h0, axis=1) / np.linalg.norm(h0)
-        total += np.log(np.where(np.isfinite(moved), moved, np.inf))
+        finest = fractional_increments(depths[-1], hurst, width * width, seed=seed + k) / math.sqrt(width)
+        h0 = np.random.default_rng([seed, k]).uniform(0, 1, width)
+        for row, n in enumerate(depths):
+            V = n**hurst * coarsened(finest, depths[-1] // n)
+            total[row] += np.log(_moved(V.reshape(n, width, width), h0, float(n) ** -np.asarray(betas)))
     return np.asarray(np.exp(total / repeats))
+
+
+def _moved(V: Floats, h0: Floats, scales: Floats) -> Floats:
+    """|h_n − h_0| / |h_0| for all scales at once."""
+    h = np.tile(h0, (len(scales), 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for matrix in V:
+            h = h + scales[:, None] * (np.maximum(h, 0) @ matrix.T)
+        moved = np.linalg.norm(h - h0, axis=1) / np.linalg.norm(h0)
+    return np.where(np.isfinite(moved), moved, np.inf)

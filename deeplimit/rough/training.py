@@ -65,6 +65,7 @@ def train(
     start: str = "iid",
     optimiser: str = "Adam",
     rate: float = 1e-3,
+    rescaled: bool = False,
     epochs: int = 10,
     batch: int = 64,
     seed: int = 0,
@@ -79,6 +80,8 @@ def train(
         "iid", torch's own U(±d^{−½}); "smooth", the same draw for all layers; "zero".
     optimiser, rate
         "Adam" or "SGD", and its learning rate.
+    rescaled
+        Whether the rate of A and b is multiplied by n: with δ = 1/n their gradients are of size 1/n.
 
     Raises
     ------
@@ -96,7 +99,10 @@ def train(
     random = torch.Generator().manual_seed(checks.whole("seed", seed, least=0))
     labels = data.y.argmax(1)
     net = _Network(checks.whole("depth", depth, least=1), data.width, data.y.shape[1], scale, start, random)
-    steps = OPTIMISERS[optimiser](net.parameters(), lr=checks.positive("rate", rate))
+    layers, others = [net.A, net.b], [net.W, net.c] + ([net.step] if scale == TRAINED else [])
+    checks.positive("rate", rate)
+    groups = [{"params": layers, "lr": rate * depth if rescaled else rate}, {"params": others, "lr": rate}]
+    steps = OPTIMISERS[optimiser](groups)
     for _ in range(checks.whole("epochs", epochs, least=0)):
         order = torch.randperm(data.points, generator=random)
         for chosen in order.split(checks.whole("batch", batch, least=1)):
@@ -107,4 +113,4 @@ def train(
         z = net(data.x)
         loss, right = nn.functional.cross_entropy(z, labels), z.argmax(1) == labels
     A, b = (theta.detach().numpy() for theta in (net.A, net.b))
-    return Trained(A, b, float(net.step), float(loss), float(right.double().mean()))
+    return Trained(A, b, net.step.item(), float(loss), float(right.double().mean()))
