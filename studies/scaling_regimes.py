@@ -29,7 +29,7 @@ from deeplimit.rough.paths import coarsened, fractional_increments
 
 DEPTHS = [16, 32, 64, 128]  # of networks trained without a penalty
 H1_DEPTHS = [32, 64, 128, 256]
-H1_POINTS = 60  # of the digits, for the minimisers with the H¹ penalty
+H1_POINTS = 100  # of the digits, for the minimisers with the H¹ penalty
 FEATURES: int | None = None  # principal components of the digits; None for all 64 pixels
 POINTS: int | None = None  # of the digits, for the others; None for all 1797
 EPOCHS = 3
