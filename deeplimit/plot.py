@@ -433,7 +433,7 @@ def heat(
         ax.plot(change[line], change[y], color="white", lw=1.6, ls="--", label=names.get(line, line))
         ax.set_xlabel(names.get(x, x))
         ax.set_ylabel(names.get(y, y))
-        ax.legend(loc="upper left", labelcolor="white")
+        ax.legend(loc="lower right", labelcolor="white")
         figure.colorbar(mesh, ax=ax, label=names.get(z, z), extend="both")
     return _saved(figure, save)
 
