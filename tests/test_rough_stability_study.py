@@ -56,8 +56,8 @@ def test_a_wrong_second_level_is_found(study: ModuleType, monkeypatch: pytest.Mo
     assert [claim.holds for claim in study.areas(loops, ())] == ["false", "false"]
 
 
-def test_the_remainder_needs_both_levels(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """f at the end of the block instead of its beginning leaves the first order of another expansion in both."""
+def test_remainders_of_another_order_are_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term added to both that falls with the length of a block."""
     right = difference.remainders
 
     def wrong(field: Field, path: np.ndarray, states: np.ndarray, length: int) -> Any:

@@ -124,15 +124,6 @@ def _distances(table: Any) -> Floats:
     return array
 
 
-def growing(columns: Iterable[Floats], p: float) -> Iterable[float]:
-    """‖·‖_p^p over [0, k] for k = 1, 2, …, from the sizes |A_{jk}|, j < k, of any two-parameter function."""
-    c = np.zeros(1)
-    for column in columns:
-        if len(column) == len(c):
-            c = np.append(c, float((c + column**p).max()))
-        yield float(c[-1])
-
-
 def of_columns(columns: Iterable[Floats], p: float) -> tuple[float, Integers]:
     """The p-variation of a two-parameter function given by its columns |A_{jk}|, j < k, k = 1, 2, …"""
     c, back = [0.0], [0]
