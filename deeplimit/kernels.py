@@ -97,6 +97,12 @@ def adjoint(width: int) -> Callable[..., None]:
     return _linear(_adjoint, _constant(width))
 
 
+@cache
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """A loop of another module over arrays as machine code; wants numba."""
+    return _compiled(function)
+
+
 def _constant(width: int) -> int:
     """The width that the loops are compiled for, 0 for any."""
     return width if width <= NARROW else 0

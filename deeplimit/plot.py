@@ -436,6 +436,47 @@ def kernels(table: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
     return _saved(figure, save)
 
 
+def heat(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    z: str,
+    line: str,
+    labels: Mapping[str, str] | None = None,
+    limits: tuple[float, float] = (-1.0, 1.0),
+    save: str | Path | None = None,
+) -> Figure:
+    """A number over a rectangle of two others, with a predicted line.
+
+    Parameters
+    ----------
+    x, y, z
+        The abscissa, the ordinate and the number that is coloured; one row for each pair.
+    line
+        Column with the x at which the change is predicted for each y; NaN where nothing is.
+    labels
+        Words for the columns.
+    limits
+        Values of z at the ends of the colours; what lies outside has those of the ends.
+    """
+    names = dict(labels or {})
+    grid = table.pivot(index=y, columns=x, values=z)
+    with mpl.rc_context(STYLE), sns.axes_style("ticks"):
+        figure, axes = _figure(1, 1, 5.2, 3.4)
+        ax = axes[0, 0]
+        low, high = limits
+        image = grid.clip(low, high).to_numpy(dtype=float)
+        mesh = ax.pcolormesh(grid.columns, grid.index, image, cmap="cividis", vmin=low, vmax=high, rasterized=True)
+        change = table.drop_duplicates(y).sort_values(y)
+        ax.plot(change[line], change[y], color="white", lw=1.6, ls="--", label=names.get(line, line))
+        ax.set_xlabel(names.get(x, x))
+        ax.set_ylabel(names.get(y, y))
+        ax.legend(loc="lower right", labelcolor="white")
+        figure.colorbar(mesh, ax=ax, label=names.get(z, z), extend="both")
+    return _saved(figure, save)
+
+
 def orders(table: pd.DataFrame, *, weak: float, save: str | Path | None = None) -> Figure:
     """One weight over depth, a column of panels per order of the layers and a row per depth.
 

@@ -1,0 +1,276 @@
+"""The p-variation of a discrete path, exactly, and a partition that attains it.
+
+‖w‖_p = ( max over partitions 0 = k_0 < … < k_r = N of Σ d(w_{k_i}, w_{k_{i+1}})^p )^{1/p},  p ≥ 1,
+
+by dynamic programming over the last point, c_k = max_{j < k} c_j + d(w_j, w_k)^p. For numbers the candidates for each k
+stand on two stacks, the best of them on top, so that N points cost O(N) steps; for points of a metric space blocks of
+candidates are passed over where the triangle inequality leaves them no chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from deeplimit import checks, kernels
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Metric = str | Callable[[Floats, Floats], float]
+
+BLOCK = 256  # points whose distances to as many others are held at a time
+LARGE = 32  # dimension from which distances are formed by matrix products
+CANCELLED = 1e-8  # a square of a distance below this part of its terms is formed again from the difference
+NEWTON = 100  # steps at most; they converge monotonically, in about six
+
+
+def p_variation(path: Any, p: float, *, metric: Metric = "euclid") -> tuple[float, Integers]:
+    """‖w‖_p and the indices of a partition that attains it, the first and the last point included.
+
+    Parameters
+    ----------
+    path
+        Points, shape (N, …): numbers, vectors, or arrays under the Frobenius norm; at least two. With
+        `metric="distances"` the table of their distances, shape (N, N).
+    p
+        At least 1.
+    metric
+        "euclid", "distances", or what SciPy's `cdist` takes for vectors.
+
+    Returns
+    -------
+    The norm in the units of the distances, and increasing indices.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For p < 1, fewer than two points, entries that are not finite, and a table that is not one of distances.
+
+    References
+    ----------
+    The pruning is in the spirit of A. Korepanov, T. Lyons and P. Zorin-Kranich, whose library `p-var` has radii at all
+    dyadic levels; the stacks for numbers are derived here.
+    """
+    p = exponent(p)
+    if isinstance(metric, str) and metric == "distances":
+        table = _distances(path)
+        size = _binary(float(table.max()))
+        partition = _blocks(len(table), p, lambda a, b: table[a, b] / size)
+        return _norm(table[partition[:-1], partition[1:]], size, p), partition
+    points = as_points(path)
+    if isinstance(metric, str) and metric == "euclid":
+        return _line(points[:, 0], p) if points.shape[1] == 1 else _euclid(points, p)
+    partition = _blocks(len(points), p, lambda a, b: cdist(points[a], points[b], metric))
+    steps = zip(points[partition[:-1]], points[partition[1:]], strict=True)
+    return _norm(np.array([cdist(a[None], b[None], metric).item() for a, b in steps]), 1.0, p), partition
+
+
+def _binary(size: float) -> float:
+    """The power of 2 at or above a size, 1 for 0: dividing by it rounds nothing."""
+    return 2.0 ** math.ceil(math.log2(size)) if size > 0 else 1.0
+
+
+def _norm(steps: Floats, size: float, p: float) -> float:
+    """(Σ steps^p)^{1/p}, summed exactly; `size` bounds the steps, so that no power overflows."""
+    return size * math.fsum((np.abs(steps) / size) ** p) ** (1 / p)
+
+
+def exponent(p: Any) -> float:
+    """p as a number, at least 1; ValueError or TypeError otherwise."""
+    checked = checks.number("p", p)
+    if checked < 1:
+        raise ValueError(f"p must be at least 1, below which the sums of a path have other maxima, got {p!r}")
+    return checked
+
+
+def as_points(path: Any, least: int = 2) -> Floats:
+    """A path as the rows of a table, (N, …) to (N, D) in float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For too few points and entries that are not finite numbers.
+    """
+    array = np.asarray(path)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"a path must be an array of real numbers, got entries of type {array.dtype}")
+    if array.ndim == 0 or len(array) < least or array.size == 0:
+        raise ValueError(f"a path must have at least {least} points, one a row, got shape {array.shape}")
+    points = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
+    if not np.isfinite(points).all():
+        row = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
+        raise ValueError(f"a path must be finite, but its point {row} (counted from 0) is not")
+    return points
+
+
+def _distances(table: Any) -> Floats:
+    """A checked table of distances."""
+    array = as_points(table)
+    if array.shape[0] != array.shape[1] or np.asarray(table).ndim != 2:
+        raise ValueError(f"distances must be a square table, one row a point, got shape {np.asarray(table).shape}")
+    if np.diagonal(array).any() or (array < 0).any():
+        raise ValueError("distances must be 0 on the diagonal and nowhere negative")
+    if not np.allclose(array, array.T, rtol=1e-12, atol=0):
+        i, j = np.unravel_index(np.argmax(np.abs(array - array.T)), array.shape)
+        raise ValueError(
+            f"distances must be symmetric, but d({i}, {j}) = {array[i, j]:g} and d({j}, {i}) = {array[j, i]:g}; "
+            "of a matrix that is not a distance take (d + dᵀ)/2, or give the points themselves"
+        )
+    return array
+
+
+def of_columns(columns: Iterable[Floats], p: float) -> tuple[float, Integers]:
+    """The p-variation of a two-parameter function given by its columns |A_{jk}|, j < k, k = 1, 2, …"""
+    c, back = [0.0], [0]
+    for column in columns:
+        values = np.asarray(c) + column**p
+        back.append(int(values.argmax()))
+        c.append(float(values[back[-1]]))
+    return c[-1] ** (1 / p), _partition(back)
+
+
+def _partition(back: Any) -> Integers:
+    """The points that lead to the last one."""
+    found = [len(back) - 1]
+    while found[-1] > 0:
+        found.append(int(back[found[-1]]))
+    return np.array(found[::-1], dtype=np.int64)
+
+
+def _line(x: Floats, p: float) -> tuple[float, Integers]:
+    """Numbers: by superadditivity of |·|^p only points where the path turns, and its ends, are in a best partition."""
+    turns = _turns(x)
+    size = _binary(float(np.ptp(x)))
+    heights, n = (x[turns] - x[0]) / size, len(turns)  # distances of at most 1, whose powers do not overflow
+    back: Any = np.zeros(n, dtype=np.int64)
+    if kernels.wanted() != "torch" and kernels.installed():
+        kernels.compiled(_sweep)(heights, p, np.zeros(n), back, np.zeros(2 * n, dtype=np.int64), np.zeros(2 * n))
+    elif np.ptp(x) > 0:
+        back = back.tolist()
+        _sweep(heights.tolist(), p, [0.0] * n, back, [0] * (2 * n), [0.0] * (2 * n))
+    partition = turns[_partition(back)]
+    return _norm(np.diff(x[partition]), size, p), partition
+
+
+def _turns(x: Floats) -> Integers:
+    """Indices of the first point, of every local extremum once, and of the last point."""
+    moved = np.flatnonzero(np.diff(x)) + 1
+    distinct = np.concatenate([[0], moved])
+    rising = np.diff(x[distinct]) > 0
+    inner = distinct[1:-1][rising[1:] != rising[:-1]] if len(distinct) > 2 else distinct[:0]
+    return np.concatenate([[0], inner, [len(x) - 1]]).astype(np.int64)
+
+
+def _sweep(x: Any, p: float, c: Any, back: Any, stack: Any, until: Any) -> None:
+    """Fill c_k and the j it is attained at, for numbers that rise and fall in turn; plain Python that compiles.
+
+    A rise to x_k starts at a j with x_j ≤ x ≤ x_k in between. Seen from x_k an older, lower j gains on a newer, higher
+    one as x_k grows, (x − x_j)^p − (x − x_i)^p being nondecreasing: from some height on it is better for good, since a
+    later, lower end cannot start before x_k. So the starts stand on a stack with the heights up to which each is best;
+    one for rises and, upside down, one for falls.
+    """
+    n = len(x)
+    sizes = [0, 0]
+    for k in range(1, n):
+        side = 0 if x[k] > x[k - 1] else 1
+        sign = 1.0 - 2.0 * side
+        base, m = side * n, sizes[side]
+        low = sign * x[k - 1]
+        while m > 0 and sign * x[stack[base + m - 1]] >= low:
+            m -= 1
+        height = np.inf
+        while m > 0:
+            j = stack[base + m - 1]
+            e, g = low - sign * x[j], c[k - 1] - c[j]
+            height = np.inf
+            if e**p >= g:
+                height = low
+            elif p > 1 and (1 + e) ** p - 1 >= g:
+                z = 0.0 if p <= 2 else 1.0
+                for _ in range(NEWTON):  # from the side on which it is monotone
+                    change = (g - ((z + e) ** p - z**p)) / (p * ((z + e) ** (p - 1) - z ** (p - 1)))
+                    z = max(z + change, 0.0)
+                    if abs(change) <= 1e-15 * (z + e):
+                        break
+                height = low + z
+            if height <= low or m == 1 or until[base + m - 1] > height:
+                break
+            m -= 1
+        if m == 0 or height > low:
+            stack[base + m] = k - 1
+            until[base + m] = height if m > 0 else np.inf
+            m += 1
+        top = sign * x[k]
+        while m > 1 and until[base + m - 1] <= top:
+            m -= 1
+        j = stack[base + m - 1]
+        c[k] = c[j] + (top - sign * x[j]) ** p
+        back[k] = j
+        sizes[side] = m
+
+
+def _euclid(points: Floats, p: float) -> tuple[float, Integers]:
+    """Points of ℝᴰ; blocks of radius r are passed over where r cannot bring them to the best value."""
+    if p == 1:  # by the triangle inequality
+        return math.fsum(np.linalg.norm(np.diff(points, axis=0), axis=1)), np.arange(len(points))
+    size = _binary(float(np.abs(points - points[0]).max()))
+    scaled = (points - points[0]) / size
+    distances = _products if scaled.shape[1] >= LARGE else cdist
+    starts = range(0, len(points), BLOCK)
+    middles = scaled[[min(a + BLOCK // 2, len(points) - 1) for a in starts]]
+    radii = np.array([cdist(middles[[i]], scaled[a : a + BLOCK]).max() for i, a in enumerate(starts)])
+
+    def reach(block: int) -> Floats:
+        return np.asarray(cdist(middles[[block]], middles[:block])[0] + radii[:block] + radii[block])
+
+    partition = _blocks(len(points), p, lambda a, b: distances(scaled[a], scaled[b]), reach)
+    steps = np.linalg.norm(np.diff(scaled[partition], axis=0), axis=1)
+    return size * _norm(steps, 1.0, p), partition
+
+
+def _products(a: Floats, b: Floats) -> Floats:
+    """Distances between the rows of a and b by |a|² + |b|² − 2 a·b, from their common mean."""
+    mean = (a.mean(0) + b.mean(0)) / 2
+    a, b = a - mean, b - mean
+    terms = np.square(a).sum(1)[:, None] + np.square(b).sum(1)
+    squares = terms - 2 * (a @ b.T)
+    for i, j in np.argwhere(squares < CANCELLED * terms):
+        squares[i, j] = np.square(a[i] - b[j]).sum()
+    return np.sqrt(squares)
+
+
+def _blocks(
+    n: int, p: float, distances: Callable[[slice, slice], Floats], reach: Callable[[int], Floats] | None = None
+) -> Integers:
+    """The best partition, from the distances between two blocks and, if known, bounds to all earlier blocks."""
+    c, back = np.zeros(n), np.zeros(n, dtype=np.int64)
+    for block, start in enumerate(range(0, n, BLOCK)):
+        here = slice(start, min(start + BLOCK, n))
+        best, source = np.full(here.stop - start, -math.inf), np.zeros(here.stop - start, dtype=np.int64)
+        ceiling = np.full(block, math.inf)
+        if reach is not None:
+            ceiling = c[np.arange(1, block + 1) * BLOCK - 1] + reach(block) ** p  # c is nondecreasing
+        for earlier in range(block - 1, -1, -1):
+            if ceiling[earlier] <= best.min():
+                continue
+            there = slice(earlier * BLOCK, (earlier + 1) * BLOCK)
+            values = c[there, None] + distances(there, here) ** p
+            winner = values.argmax(0)
+            value = values[winner, np.arange(len(best))]
+            source = np.where(value > best, there.start + winner, source)
+            best = np.maximum(value, best)
+        inside = distances(here, here) ** p
+        for k in range(here.stop - start):
+            if k:
+                values = c[start : start + k] + inside[:k, k]
+                winner = int(values.argmax())
+                if values[winner] > best[k]:
+                    best[k], source[k] = values[winner], start + winner
+            c[start + k] = max(best[k], 0.0)
+        back[here] = source
+    return _partition(back)

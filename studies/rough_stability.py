@@ -1,0 +1,338 @@
+"""Is a deep network with noisy weights stable, and which bound sees it?
+
+The network y_{k+1} = y_k + A_k tanh(y_k) is driven by the path w with increments A_k. With iid weights of size n^{−½}
+its total variation grows like √n, and so does the exponent of the Gronwall bound e^{L‖w‖_1}, while what the network
+does to a perturbation does not change with n. Bayer, Friz & Tapia (2023) prove bounds by p-variation, 1 ≤ p < 3. Here,
+with constants derived in `deeplimit.rough.stability`:
+
+- amplification of small input perturbations by networks on finer and finer grids of one Brownian path;
+- bounds by p-variation with fractional Brownian weights, which are never violated and do not grow;
+- remainders of the local expansions f(y_j) w_{jk} (order 2/p) and f(y_j) w_{jk} + g(y_j) WW_{jk} (order 3/p);
+- loops of radius ε that are all area: the path tends to 0, its lift does not, and the output moves along the bracket.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.integrate import solve_ivp
+
+from deeplimit import plot, rough, study
+from deeplimit.claims import Claim, doubts, farthest, largest
+from deeplimit.rough import difference, stability
+from deeplimit.rough.difference import Bounds, Field, residual
+from deeplimit.rough.paths import area_loop, coarsened, fractional_increments
+
+DEPTHS = [64, 256, 1024, 4096]
+WIDTH = 4  # of the networks whose amplification is measured
+SEEDS = 12
+BOUND_P = {0.5: 2.2, 0.7: 1.6, 0.9: 1.3}  # p of the bound, by H
+BOUND_SCALE = 0.1  # of the weights of the bounds: e^{C‖w‖^p} has large C
+BOUND_WIDTH = 2
+CHANGE = 0.01  # of the weights, relative
+BLOCKS = [2**m for m in range(6, 11)]
+STEPS = 2**16  # of the paths that are cut into blocks
+BLOCK_SEEDS = 8
+BLOCK_HURSTS = [0.5, 0.6, 0.7]
+RADII = [1 / 4, 1 / 6, 1 / 8, 1 / 12, 1 / 16]
+TURN = 8  # steps of a turn times the radius, so that the quadratic variation falls with it
+
+QUICK: dict[str, Any] = {"DEPTHS": [64, 256, 1024], "SEEDS": 6}
+QUICK |= {"STEPS": 2**14, "BLOCKS": [64, 128, 256], "BLOCK_SEEDS": 3}
+QUICK |= {"RADII": [1 / 4, 1 / 6, 1 / 8]}
+DONE = "solved"
+SOURCE = "C. Bayer, P. Friz, N. Tapia 2023 for the form; constants derived here"
+DERIVED = "derived here"
+LOOPS = np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])
+LINE = ["part", "hurst", "depth", "observed", "bound", "gronwall", "status"]
+BOUND_LABELS = {
+    "depth": "depth n",
+    "observed": "observed",
+    "bound": "bound by p-variation",
+    "gronwall": "Gronwall bound, p = 1",
+    "y": "log of the amplification",
+}
+BLOCK_LABELS = {
+    "depth": "steps of a block",
+    "observed": "f w + g WW removed",
+    "plain": "f w removed",
+    "predicted": "slope 3/p = 3H",
+    "predicted_plain": "slope 2/p = 2H",
+    "y": "remainder, root mean square",
+}
+
+Row = dict[str, Any]
+
+
+def points() -> Iterator[tuple[str, float, int]]:
+    """Part, H and depth, steps of a block, or index of the radius of every row."""
+    yield from (("amplification", 0.5, n) for n in DEPTHS)
+    yield from (("bound", H, n) for H in BOUND_P for n in DEPTHS)
+    yield from (("remainder", H, m) for H in BLOCK_HURSTS for m in BLOCKS)
+    yield from (("loop", math.nan, k) for k in range(len(RADII)))
+
+
+def measure(row: int) -> Row:
+    """One row of the table."""
+    part, hurst, depth = list(points())[row]
+    found = {"amplification": amplification, "bound": bounded, "remainder": remainder, "loop": loop}[part](hurst, depth)
+    return {"part": part, "hurst": hurst, "depth": depth} | found | {"status": DONE}
+
+
+@cache
+def increments(hurst: float, width: int, seed: int) -> np.ndarray:
+    """Weights with entries of variance n^{−2H} / width at the finest network."""
+    return fractional_increments(DEPTHS[-1], hurst, width**2, seed=seed) / math.sqrt(width)
+
+
+def input_point(width: int) -> np.ndarray:
+    return np.linspace(-0.8, 0.8, width)
+
+
+def log_gain(field: Field, w: np.ndarray) -> float:
+    """log of the largest amplification of a small perturbation of the input."""
+    states = difference.solve(field, w, input_point(math.isqrt(w.shape[1])))
+    return math.log(np.linalg.norm(difference.tangent(field, w, states), 2))
+
+
+def amplification(hurst: float, depth: int) -> Row:
+    """Means over the seeds: log amplification, and the exponent L‖w‖_1 of the Gronwall bound."""
+    field = residual(WIDTH)
+    paths = [rough.as_path(coarsened(increments(hurst, WIDTH, s), DEPTHS[-1] // depth)) for s in range(SEEDS)]
+    gains = np.array([log_gain(field, w) for w in paths])
+    exponents = [stability.gronwall(known(field), w).log_amplification for w in paths]
+    return {"observed": gains.mean(), "gronwall": np.mean(exponents), "error": gains.std(ddof=1) / math.sqrt(SEEDS)}
+
+
+def known(field: Field) -> Bounds:
+    """The bounds of tanh."""
+    if field.bounds is None:
+        raise ValueError("this study is about activations with known bounds, tanh or arctan")
+    return field.bounds
+
+
+def bounded(hurst: float, depth: int) -> Row:
+    """Log amplification against its bound; and the gap after a change of input and weights, over its bound."""
+    field, p = residual(BOUND_WIDTH), BOUND_P[hurst]
+    steps = [BOUND_SCALE * coarsened(increments(hurst, BOUND_WIDTH, s), DEPTHS[-1] // depth) for s in (0, 1)]
+    w, v = rough.as_path(steps[0]), rough.as_path(steps[0] + CHANGE * steps[1])
+    found, both = stability.bound(known(field), w, p), stability.bound(known(field), w, p, other=v)
+    y = input_point(BOUND_WIDTH)
+    gap = np.linalg.norm(difference.solve(field, w, y) - difference.solve(field, v, (1 + CHANGE) * y), axis=1)
+    whole = np.logaddexp(both.log_amplification + math.log(gap[0]), both.log_forcing)
+    return {
+        "p": p,
+        "observed": log_gain(field, w),
+        "bound": found.log_amplification,
+        "gronwall": stability.gronwall(known(field), w).log_amplification,
+        "intervals": found.intervals,
+        "gap": math.log(gap.max()) - whole,
+        "rough_norm": rough.rough_norm(w, p),
+    }
+
+
+@cache
+def solved(hurst: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A path and the states it drives."""
+    field = residual(BOUND_WIDTH)
+    w = rough.as_path(fractional_increments(STEPS, hurst, BOUND_WIDTH**2, seed=100 + seed) / math.sqrt(BOUND_WIDTH))
+    return w, difference.solve(field, w, input_point(BOUND_WIDTH))
+
+
+def remainder(hurst: float, length: int) -> Row:
+    """Root mean square over blocks and seeds, with and without the second level; the predicted powers through them."""
+    field = residual(BOUND_WIDTH)
+    found = [difference.remainders(field, *solved(hurst, s), length) for s in range(BLOCK_SEEDS)]
+    rms, plain = (float(np.sqrt(np.square(np.concatenate(part)).mean())) for part in zip(*found, strict=True))
+    return {"observed": rms, "plain": plain}
+
+
+@cache
+def area_limit() -> np.ndarray:
+    """Where the flow of π (Df_2 f_1 − Df_1 f_2) takes the input: SciPy's integrator."""
+    field = residual(BOUND_WIDTH, directions=LOOPS)
+
+    def bracket(t: float, y: np.ndarray) -> np.ndarray:
+        g = field.second(y)
+        return np.asarray(math.pi * (g[:, 0, 1] - g[:, 1, 0]))
+
+    found = solve_ivp(bracket, (0, 1), input_point(BOUND_WIDTH), method="DOP853", rtol=1e-11, atol=1e-13)
+    return np.asarray(found.y[:, -1])
+
+
+def loop(_: float, index: int) -> Row:
+    """The loops' distance to 0 in the sup norm, their area, the output's distance to its limit, and how far it moved.
+
+    `moved` is in the direction of the limit, in parts of the way to it.
+    """
+    radius = RADII[index]
+    w = area_loop(radius, round(TURN / radius))
+    field, y = residual(BOUND_WIDTH, directions=LOOPS), input_point(BOUND_WIDTH)
+    end, WW, way = difference.solve(field, w, y)[-1], rough.level2(w), area_limit() - y
+    return {
+        "radius": radius,
+        "sup": float(np.linalg.norm(w, axis=1).max()),
+        "area": float(WW[0, 1] - WW[1, 0]) / 2,
+        "observed": float(np.linalg.norm(end - area_limit())),
+        "moved": float((end - y) @ way / (way @ way)),
+    }
+
+
+def slope(rows: pd.DataFrame, y: str, x: str = "depth") -> float:
+    """Least squares in both logarithms."""
+    return float(np.polyfit(np.log(rows[x]), np.log(rows[y]), 1)[0]) if len(rows) > 1 else math.nan
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """Amplification, bounds, remainders and loops."""
+    reason = doubts(table, "part", "hurst", "depth", trusted=(DONE,))
+    parts = {name: table[table["part"] == name] for name in ("amplification", "bound", "remainder", "loop")}
+    found = [*stable(parts["amplification"], parts["bound"], reason), *areas(parts["loop"], reason)]
+    return [*found, *orders(parts["remainder"], reason)]
+
+
+def stable(gains: pd.DataFrame, rows: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
+    """B3.1 to B3.5."""
+    logs = np.log(gains["depth"].to_numpy(dtype=float))
+    flat = float(np.polyfit(logs, gains["observed"], 1)[0])
+    excess = largest(rows["observed"] - rows["bound"])
+    noisy = rows[rows["hurst"] == 0.5].sort_values("depth")
+    ends = noisy.iloc[[0, -1]]
+    return [
+        Claim(
+            "B3.1",
+            f"iid weights of size n^(−½), width {WIDTH}: finer grids of one path amplify perturbations alike",
+            SOURCE,
+            f"slope of the log amplification in log n, mean of {SEEDS} paths",
+            0.0,
+            flat,
+            0.05,  # a strong error of order n^{−½} at n = 64 in two octaves, a part 0.1 of one
+            "growth or decay with depth",
+            reason,
+        ),
+        Claim(
+            "B3.2",
+            "the exponent of the Gronwall bound doubles with every fourfold depth",
+            DERIVED,
+            "slope of L‖w‖_1 in n, in logarithms",
+            0.5,
+            slope(gains, "gronwall"),
+            0.02,  # a mean of |dw| over 64 layers or more and all paths
+            "another power of n: the weights are not noise",
+            reason,
+        ),
+        Claim(
+            "B3.3",
+            "no perturbation of the input is amplified more than the bound by p-variation says",
+            SOURCE,
+            "largest log amplification − its bound, over H and n",
+            0.0,
+            excess,
+            0.0,
+            "a positive number: a constant of the bound is too small",
+            reason,
+            "≤",
+        ),
+        Claim(
+            "B3.4",
+            "nor is any gap after a change of input and weights larger than its bound",
+            SOURCE,
+            "largest log gap − its bound, over H and n",
+            0.0,
+            largest(rows["gap"]),
+            0.0,
+            "a positive number: a constant of the bound is too small",
+            reason,
+            "≤",
+        ),
+        Claim(
+            "B3.5",
+            f"H = ½, weights times {BOUND_SCALE:g}: the rough bound hardly grows with depth, Gronwall's like √n",
+            SOURCE,
+            f"slope of its exponent over that of Gronwall's, n = {ends['depth'].min()} to {ends['depth'].max()}",
+            0.0,
+            slope(ends, "bound") / slope(ends, "gronwall"),
+            0.5,  # it starts at Gronwall's, where single steps are best, and has no power of n in the limit
+            "a bound that grows with a power of n like Gronwall's",
+            reason,
+            "≤",
+        ),
+    ]
+
+
+def areas(rows: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
+    """B3.6 and B3.7."""
+    return [
+        Claim(
+            "B3.6",
+            "loops of radius ε and area π: the output tends to the flow of π (Df₂ f₁ − Df₁ f₂), at order 1 in ε",
+            DERIVED,
+            "slope of the distance in ε, in logarithms",
+            1.0,
+            slope(rows, "observed", "radius"),
+            2 * min(RADII),  # relative corrections of order ε
+            "another order, or a limit that is the input, as the path's own limit 0 suggests",
+            reason,
+        ),
+        Claim(
+            "B3.7",
+            "so the output is not continuous in the sup norm of the path: it moves by as much for every ε",
+            DERIVED,
+            "part of the way from the input to the limit, at the least ε",
+            1.0,
+            float(rows["moved"].iloc[-1]),
+            2 * min(RADII),  # of order ε, from the quadratic variation and the radius
+            "an output that returns to the input",
+            reason,
+        ),
+    ]
+
+
+def orders(rows: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
+    """B4.1 and B4.2."""
+    found = []
+    for name, column, level in (("B4.1", "observed", 3), ("B4.2", "plain", 2)):
+        removed = "f(y_j) w_{jk} + g(y_j) WW_{jk}" if level == 3 else "f(y_j) w_{jk}"
+        gaps = [slope(part, column) - level * float(H) for H, part in rows.groupby("hurst")]  # type: ignore[arg-type]
+        found.append(
+            Claim(
+                name,
+                f"y_{{jk}} − ({removed}) is of order {level}/p, p = 1/H, in the length of a block",
+                SOURCE,
+                f"fitted exponent − {level}H, farthest over H = {', '.join(f'{H:g}' for H in BLOCK_HURSTS)}",
+                0.0,
+                farthest(gaps, 0.0),
+                0.1,  # a block of m steps has m^3/6 (1 − 3/m) triples, and the root mean square a standard error
+                "the exponent of the other expansion, 1/p away",
+                reason,
+            )
+        )
+    return found
+
+
+def main(save: str = "rough_stability") -> None:
+    """The table, the record and two figures."""
+    table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
+    study.record(save, study.constants(globals()), claims=claims(table))
+    shown = table[table["part"].isin(["amplification", "bound"])]
+    titles = {"amplification": f"H = 0.5, width {WIDTH}", "bound": "H = "}
+    panel = shown["part"].map(titles) + shown["hurst"].astype(str).where(shown["part"] == "bound", "")
+    small = f", weights × {BOUND_SCALE:g}"
+    shown = shown.assign(panel=panel + pd.Series(small, shown.index).where(shown["part"] == "bound", ""))
+    columns = ["observed", "bound", "gronwall"]
+    plot.curves(shown, x="depth", y=columns, by="panel", slopes=[0.5], labels=BOUND_LABELS, save=save)
+    blocks = table[table["part"] == "remainder"].copy()
+    for column, level, line in (("observed", 3, "predicted"), ("plain", 2, "predicted_plain")):
+        first = blocks.groupby("hurst")[column].transform("first")
+        blocks[line] = first * (blocks["depth"] / BLOCKS[0]) ** (level * blocks["hurst"])
+    blocks = blocks.assign(panel="H = " + blocks["hurst"].astype(str))
+    lines = ["predicted", "predicted_plain"]
+    look: dict[str, Any] = {"x": "depth", "y": ["observed", "plain"], "by": "panel", "lines": lines}
+    plot.curves(blocks, **look, labels=BLOCK_LABELS, save=f"{save}_remainder")
+
+
+if __name__ == "__main__":
+    study.run(main, globals())

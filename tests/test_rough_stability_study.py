@@ -1,0 +1,115 @@
+"""The claims of the study of rough stability are true, and false with an error in what they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from loading import load
+
+from deeplimit import rough
+from deeplimit.rough import difference, stability
+from deeplimit.rough.difference import Field
+
+SMALL: dict[str, Any] = {
+    "DEPTHS": [64, 256],
+    "SEEDS": 4,
+    "STEPS": 2**13,
+    "BLOCKS": [64, 128, 256],
+    "BLOCK_SEEDS": 3,
+    "BLOCK_HURSTS": [0.5],
+    "RADII": [1 / 4, 1 / 6, 1 / 8],
+}
+CLAIMS = [*(f"B3.{k}" for k in range(1, 8)), "B4.1", "B4.2"]
+
+
+@pytest.fixture
+def study() -> ModuleType:
+    """The study at small sizes, nothing measured yet."""
+    return load("rough_stability", **SMALL)
+
+
+def measured(study: ModuleType, *parts: str) -> pd.DataFrame:
+    """The rows of some parts, by default all."""
+    rows = [row for row, (part, _, _) in enumerate(study.points()) if not parts or part in parts]
+    return pd.DataFrame([study.measure(row) for row in rows])
+
+
+def test_claims_hold(study: ModuleType) -> None:
+    """All of them; a row that failed leaves them undecided."""
+    table = measured(study)
+    assert {claim.id: claim.holds for claim in study.claims(table)} == dict.fromkeys(CLAIMS, "true")
+    table.loc[1, "status"] = "failed: ValueError: planted"
+    assert {claim.holds for claim in study.claims(table)} == {"undecided"}
+
+
+def test_a_wrong_second_level_is_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """g with its two increments exchanged: the remainder has the order 2/p, and loops turn the other way."""
+    right = Field.second
+    monkeypatch.setattr(Field, "second", lambda self, y: right(self, y).transpose(0, 2, 1))
+    remainders, loops = measured(study, "remainder"), measured(study, "loop")
+    assert [claim.holds for claim in study.orders(remainders, ())] == ["false", "true"]
+    assert [claim.holds for claim in study.areas(loops, ())] == ["false", "false"]
+
+
+def test_remainders_of_another_order_are_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term added to both that falls with the length of a block."""
+    right = difference.remainders
+
+    def wrong(field: Field, path: np.ndarray, states: np.ndarray, length: int) -> Any:
+        return [part + 0.01 / np.sqrt(length) for part in right(field, path, states, length)]
+
+    monkeypatch.setattr(difference, "remainders", wrong)
+    assert [claim.holds for claim in study.orders(measured(study, "remainder"), ())] == ["false", "false"]
+
+
+def test_bounds_with_too_small_constants_are_violated(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Lipschitz constant of tanh of 1/20, and no bound on its size: gaps exceed their bounds."""
+    gains = measured(study, "amplification")
+
+    def wrong(field: Field) -> Any:
+        assert field.bounds is not None
+        return replace(field.bounds, size=0.01, first=0.05, level2=0.0)
+
+    monkeypatch.setattr(study, "known", wrong)
+    found = {claim.id: claim.holds for claim in study.stable(gains, measured(study, "bound"), ())}
+    assert (found["B3.3"], found["B3.4"]) == ("false", "false")
+
+
+def test_weights_of_another_scale_are_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that keep their size as depth grows: the amplification grows, and Gronwall's exponent like n."""
+    right = study.coarsened
+
+    def wrong(increments: np.ndarray, factor: int) -> np.ndarray:
+        found: np.ndarray = right(increments, factor)
+        return found * np.sqrt(len(found) / 64)
+
+    monkeypatch.setattr(study, "coarsened", wrong)
+    gains = measured(study, "amplification")
+    rows = pd.DataFrame(
+        [{"hurst": 0.5, "depth": n, "observed": 0.0, "bound": 1.0, "gronwall": n, "gap": 0.0} for n in (64, 256)]
+    )
+    found = {claim.id: claim.holds for claim in study.stable(gains, rows, ())}
+    assert (found["B3.1"], found["B3.2"]) == ("false", "false")
+
+
+def test_a_bound_by_total_variation_alone_grows(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No interval is ever small: the bound is Gronwall's, a power of n."""
+    monkeypatch.setattr(stability, "rough_gain", lambda *arguments: None)
+    rows = measured(study, "bound")
+    gains = pd.DataFrame({"depth": [64, 256], "observed": [0.0, 0.0], "gronwall": [1.0, 2.0]})
+    found = {claim.id: claim.holds for claim in study.stable(gains, rows, ())}
+    assert (found["B3.3"], found["B3.5"]) == ("true", "false")
+
+
+def test_loops_stay_small(study: ModuleType) -> None:
+    """In the sup norm 2ε, while their area is π to the polygons' defect; ρ_p does not tend to 0."""
+    rows = measured(study, "loop")
+    assert np.allclose(rows["sup"], 2 * rows["radius"], rtol=0.02)
+    assert np.allclose(rows["area"], np.pi, rtol=0.01)
+    w = study.area_loop(1 / 4, 16)
+    assert rough.rough_distance(w, 0 * w, 2.5) > np.pi
