@@ -354,11 +354,12 @@ def laws(
         Words for the columns x and y, and for values of `hue`.
     """
     names, groups = dict(labels or {}), list(table.groupby(by, sort=False))
-    across = min(len(groups), PANELS_ACROSS)
+    down = -(-len(groups) // PANELS_ACROSS)
+    across = -(-len(groups) // down)
     plain = [value for value in table[hue].unique() if value not in {*filled, *dashed}]
     colours = dict(zip(plain, sns.color_palette("viridis_r", len(plain) + 1)[1:], strict=True))
     with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
-        figure, axes = _figure(-(-len(groups) // across), across, 2.7, 2.5, LEGEND_WIDTH)
+        figure, axes = _figure(down, across, 2.7, 2.5, LEGEND_WIDTH)
         for ax in axes.flat[len(groups) :]:
             ax.set_axis_off()
         for ax, (name, group) in zip(axes.flat, groups, strict=False):

@@ -57,7 +57,8 @@ START = (1.0, 0.5)  # mean and deviation of the Gaussian that the depth rows sta
 RESTLESS = {"sigmoid": -1.0, "relu": -1.0, "gcu": 1.0}  # and their w
 WINDOW = 4.0
 LINE = ["part", "family", "size", "gap", "predicted", "status"]
-LABELS = {"size": "", "y": "", "gap": "observed", "predicted": "predicted", "family": ""}
+NAMES = {"gaussian": "Gaussian", "cosh_power": "power of 1/cosh", "inverse_gamma": "inverse gamma"}
+LABELS = {"predicted": "predicted", "family": "", "what": ""}
 
 Row = dict[str, Any]
 
@@ -472,39 +473,58 @@ def claims_particles(table: pd.DataFrame, why: dict[str, tuple[str, ...]]) -> li
 
 
 def fitted_laws() -> pd.DataFrame:
-    """Density of every law at rest, and a histogram of the particles of the network fitted to it."""
+    """Density of every law at rest, named with its mean and variance, and a histogram of the network fitted to it."""
     found = []
     for family, (mean, variance) in TARGETS.items():
         d, law = network(family), steady_laws.steady_law(network(family))
-        x = law.ppf(np.linspace(0.001, 0.999, 200))
+        x = np.linspace(law.ppf(0.001), law.ppf(0.999), 200)
         particles_ = diffusion.simulate(d, np.full(PARTICLES[-1], mean), LAYERS * layer(family), LAYERS, seed=SEED)
         heights, edges = np.histogram(particles_, 60, (x[0], x[-1]), density=True)
-        title = f"{family.replace('_', ' ')}: mean {mean:g}, variance {variance:g}"
+        title = f"{NAMES.get(family, family)}: {mean:g}, {variance:g}"
         bars = pd.DataFrame({"x": (edges[1:] + edges[:-1]) / 2, "density": heights, "curve": "particles"})
         formula = pd.DataFrame({"x": x, "density": law.pdf(x), "curve": "formula"})
-        found += [frame.assign(family=title) for frame in (bars, formula)]
+        found += [frame.assign(law=title) for frame in (bars, formula)]
     return pd.concat(found)
 
 
 def draw_figures(table: pd.DataFrame, save: str) -> None:
     """Fitted laws, entropies, and the errors against cells, depth and particles."""
     words = {"particles": f"{PARTICLES[-1]} particles after {LAYERS} layers", "formula": "law at rest, formula"}
-    shown = {"y": "density", "by": "family", "hue": "curve", "filled": ["particles"], "dashed": ["formula"]}
-    plot.laws(fitted_laws(), **shown, labels=words, save=save)  # type: ignore[arg-type]
-    falls = table[table["part"] == "entropy"]
+    plot.laws(
+        fitted_laws(),
+        y="density",
+        by="law",
+        hue="curve",
+        filled=["particles"],
+        dashed=["formula"],
+        labels=words,
+        save=save,
+    )
+    table = table.assign(family=table["family"].replace(NAMES))
+    parts = {str(part): rows for part, rows in table.groupby("part")}
     labels = LABELS | {"size": "time t |w|", "y": "entropy relative to the law at rest", "predicted": "2 e^(−2|w|t)"}
-    columns: dict[str, Any] = {"x": "size", "y": "gap", "hue": "family", "lines": ["predicted"]}
-    plot.curves(falls, **columns, logx=None, labels=labels, save=f"{save}_entropy")
-    rest = table[(table["part"] == "at rest") & (table["family"] != "gaussian")]
+    columns: dict[str, Any] = {"x": "size", "y": "gap", "hue": "family"}
+    plot.curves(parts["entropy"], **columns, lines=["predicted"], logx=None, labels=labels, save=f"{save}_entropy")
+    curved = parts["at rest"][parts["at rest"]["family"] != "Gaussian"]
     labels = LABELS | {"size": "cells", "y": "L¹ distance of the laws at rest"}
-    plot.curves(rest, x="size", y="gap", hue="family", slopes=[-2], labels=labels, save=f"{save}_cells")
-    deep = table[table["part"] == "depth"]
+    plot.curves(curved, **columns, slopes=[-2], labels=labels, save=f"{save}_cells")
     labels = LABELS | {"size": "depth L", "y": "|error of the moment|", "gap": "mean", "second": "variance"}
-    plot.curves(deep, x="size", y=["gap", "second"], by="family", slopes=[-1], labels=labels, save=f"{save}_depth")
-    found = scores(table).assign(rms=lambda rows: rows["score"] / np.sqrt(rows["size"]))
-    found["predicted"] = 1 / np.sqrt(found["size"])
-    labels = LABELS | {"size": "particles N", "rms": "rms of errors over (V, (κ + 2) V²)^½"}
-    plot.curves(found, x="size", y="rms", lines=["predicted"], labels=labels, save=f"{save}_particles")
+    columns = {"x": "size", "y": ["gap", "second"], "by": "family"}
+    plot.curves(parts["depth"], **columns, slopes=[-1], labels=labels, save=f"{save}_depth")
+    columns = {"x": "size", "y": "error", "hue": "what", "lines": ["predicted"]}
+    labels = LABELS | {"size": "particles N", "y": "error / its constant", "predicted": "N^(−½)"}
+    plot.curves(errors_of_particles(table), **columns, labels=labels, save=f"{save}_particles")
+
+
+def errors_of_particles(table: pd.DataFrame) -> pd.DataFrame:
+    """Errors over their constants of N^(−½): the root mean square of the moments', the mean of the histograms'."""
+    moments = scores(table).assign(what="mean and variance, five laws")
+    rows = table[table["part"] == "particles"]
+    ratios = (rows["histogram"] / rows["predicted_histogram"]).groupby(rows["size"]).mean()
+    bars = ratios.rename("score").reset_index().assign(what="histogram, two laws")
+    found = pd.concat([moments, bars])
+    found["predicted"] = 1 / np.sqrt(found["size"].astype(float))
+    return found.assign(error=found["score"] * found["predicted"])
 
 
 def main(save: str = "fokker_planck") -> None:
