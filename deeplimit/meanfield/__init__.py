@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deeplimit.meanfield import field, flows
+    from deeplimit.meanfield import field, flows, grid, moments, particles, reconstruction, transport, wasserstein
 
-__all__ = ["field", "flows"]
+__all__ = ["field", "flows", "grid", "moments", "particles", "reconstruction", "transport", "wasserstein"]
 
 
 def __getattr__(name: str) -> object:
