@@ -480,7 +480,7 @@ def fitted_laws() -> pd.DataFrame:
         x = np.linspace(law.ppf(0.001), law.ppf(0.999), 200)
         particles_ = diffusion.simulate(d, np.full(PARTICLES[-1], mean), LAYERS * layer(family), LAYERS, seed=SEED)
         heights, edges = np.histogram(particles_, 60, (x[0], x[-1]), density=True)
-        title = f"{NAMES.get(family, family)}: {mean:g}, {variance:g}"
+        title = f"{NAMES.get(family, family)}\nmean {mean:g}, variance {variance:g}"
         bars = pd.DataFrame({"x": (edges[1:] + edges[:-1]) / 2, "density": heights, "curve": "particles"})
         formula = pd.DataFrame({"x": x, "density": law.pdf(x), "curve": "formula"})
         found += [frame.assign(law=title) for frame in (bars, formula)]
