@@ -378,6 +378,41 @@ def laws(
     return _saved(figure, save)
 
 
+def clouds(
+    table: pd.DataFrame,
+    *,
+    by: str,
+    line: tuple[float, float],
+    labels: Mapping[str, str],
+    save: str | Path | None = None,
+) -> Figure:
+    """Points of the plane, a panel per group, with the line y = ax + c that they are drawn to.
+
+    Parameters
+    ----------
+    table
+        Columns `x`, `y` and `by`.
+    line
+        a and c.
+    labels
+        Words for x and y.
+    """
+    groups = list(table.groupby(by, sort=False))
+    ends = np.array([table["x"].min(), table["x"].max()])
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(1, len(groups), 2.4, 2.5, sharex=True, sharey=True)
+        for ax, (name, group) in zip(axes[0], groups, strict=True):
+            ax.plot(ends, line[0] * ends + line[1], color="black", lw=1.2, ls="--", label="target line")
+            ax.plot(
+                group["x"], group["y"], "o", color=sns.color_palette("colorblind")[0], ms=2, alpha=0.5, label="data"
+            )
+            ax.set_title(str(name))
+            ax.set_xlabel(labels["x"])
+        axes[0, 0].set_ylabel(labels["y"])
+        axes[0, 0].legend(loc="upper left", fontsize="small")
+    return _saved(figure, save)
+
+
 def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
     """Weights over depth for growing n, over those of the limit.
 
