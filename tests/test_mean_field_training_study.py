@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {
     "DEPTHS": [16, 32, 64],
     "SAMPLES": [16, 64, 256],
     "QUANTILES": [8, 16, 32],
-    "DRAWN": [16, 144],
+    "DRAWN": [16, 400],
     "LIMITS": [32, 64, 128],
     "REPLICAS": 20,
     "MANY": 512,
@@ -65,9 +65,9 @@ def left_quantiles(patch: pytest.MonkeyPatch) -> None:
 
 
 def other_law(patch: pytest.MonkeyPatch) -> None:
-    """A law on [−1, 1.01] for the one on [−1, 1]."""
+    """A law on [−1, 1.05] for the one on [−1, 1]."""
     right: Callable[[float, float, int], Law] = sensitivity.uniform
-    patch.setattr(sensitivity, "uniform", lambda low, high, nodes: right(low, high + 0.01, nodes))
+    patch.setattr(sensitivity, "uniform", lambda low, high, nodes: right(low, high + 0.05, nodes))
 
 
 PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], set[str]]] = [
