@@ -27,9 +27,9 @@ SMALL: dict[str, Any] = {
 }
 
 
-def failing() -> set[str]:
+def failing(**constants: Any) -> set[str]:
     """The claims that are not true, measured anew."""
-    study = load("mean_field_training", **SMALL)
+    study = load("mean_field_training", **SMALL | constants)
     table = pd.DataFrame([{"row": row, **study.measure(row)} for row in range(len(list(study.points())))])
     found = verdicts(study.claims(table))
     assert sorted(found) == sorted(CLAIMS)
@@ -89,7 +89,8 @@ def test_a_planted_error_makes_claims_false(case: Any, monkeypatch: pytest.Monke
     """These at least, by errors of a few per cent."""
     plant, ids = case
     plant(monkeypatch)
-    assert failing() >= ids
+    few = {} if "M6.10" in ids else {"DRAWN": [16, 64]}
+    assert failing(**few) >= ids
 
 
 def test_every_claim_can_fail() -> None:
