@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "SIZES": [2**m for m in range(5, 11)],
     "DEPTHS": [2**m for m in range(3, 9)],
     "CELLS": [100, 200, 400],
+    "FINE": [800, 1600],
     "STEPS": 300,
     "SAMPLE": 1000,
 }
