@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 from scipy.linalg import expm
 
-from deeplimit.meanfield import flows, particles
+from deeplimit.meanfield import field, particles
 
 RNG = np.random.default_rng(0)
 PLANE = RNG.normal(size=(300, 2))
@@ -56,7 +56,7 @@ def test_the_network_tends_to_the_flow_at_first_order(name: str) -> None:
     x, w, b, T = np.linspace(-2, 2, 9), 0.8, -0.3, 1.2
 
     def f(X: np.ndarray) -> np.ndarray:
-        return flows.field.sigma(name)(w * X + b)
+        return field.sigma(name)(w * X + b)
 
     def slope(X: np.ndarray) -> np.ndarray:
         return (f(X + 1e-5) - f(X - 1e-5)) / 2e-5

@@ -73,7 +73,7 @@ def test_weights_may_depend_on_time() -> None:
 def scattered(cells: Grid) -> np.ndarray:
     """Averages that are zero in most cells and anything in the others."""
     rng = np.random.default_rng(0)
-    g = rng.random(100) * (rng.random(100) < 0.3) * (np.abs(cells.centres()) < 2.5)
+    g = rng.random(100) * (rng.random(100) < 0.3) * (np.abs(cells.centres()) < 1.5)
     return g / (g.sum() * cells.volume)
 
 

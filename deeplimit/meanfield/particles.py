@@ -10,7 +10,7 @@ or (d,).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,11 @@ def at_quantiles(quantile: Callable[[np.ndarray], np.ndarray], number: int) -> n
     return np.asarray(quantile((np.arange(checks.whole("number", number, 1)) + 0.5) / number))
 
 
-def drawn(quantile: Callable[[np.ndarray], np.ndarray], number: int, seed: int) -> np.ndarray:
-    """M independent particles of a law with quantile function F⁻¹, F⁻¹ of uniform numbers; shape (M,)."""
+def drawn(quantile: Callable[[np.ndarray], np.ndarray], number: int, seed: int | Sequence[int]) -> np.ndarray:
+    """M independent particles of a law with quantile function F⁻¹, F⁻¹ of uniform numbers; shape (M,).
+
+    `seed` is that of NumPy's generator, a number or several.
+    """
     uniform = np.random.default_rng(seed).random(checks.whole("number", number, 1))
     return np.asarray(quantile(uniform))
 
