@@ -366,6 +366,92 @@ def bands(
     return _saved(figure, save)
 
 
+def laws(
+    table: pd.DataFrame,
+    *,
+    y: str,
+    by: str,
+    hue: str,
+    filled: Sequence[str] = (),
+    dashed: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    save: str | Path | None = None,
+) -> Figure:
+    """Densities or distribution functions over x, a panel per group, each with an abscissa of its own.
+
+    Parameters
+    ----------
+    table
+        Columns `x`, y, `by` and `hue`; the rows of a curve in the order in which it is drawn.
+    y
+        The column of heights.
+    hue
+        Column whose values get a curve each, from light to dark in their order.
+    filled, dashed
+        Values of `hue` drawn as a filled histogram, x the middle of its bars, and as a black dashed line.
+    labels
+        Words for the columns x and y, and for values of `hue`.
+    """
+    names, groups = dict(labels or {}), list(table.groupby(by, sort=False))
+    down = -(-len(groups) // PANELS_ACROSS)
+    across = -(-len(groups) // down)
+    plain = [value for value in table[hue].unique() if value not in {*filled, *dashed}]
+    colours = dict(zip(plain, sns.color_palette("viridis_r", len(plain) + 1)[1:], strict=True))
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(down, across, 2.7, 2.5, LEGEND_WIDTH)
+        for ax in axes.flat[len(groups) :]:
+            ax.set_axis_off()
+        for ax, (name, group) in zip(axes.flat, groups, strict=False):
+            for value, curve in group.groupby(hue, sort=False):
+                label = names.get(str(value), str(value))
+                if value in filled:
+                    ax.fill_between(curve["x"], curve[y], step="mid", color="0.75", lw=0, label=label)
+                else:
+                    look: Any = {"color": "black", "ls": "--"} if value in dashed else {"color": colours[value]}
+                    ax.plot(curve["x"], curve[y], lw=1.2, label=label, **look)
+            ax.set_title(str(name))
+            ax.set_xlabel(names.get("x", "x"))
+        for row in axes:
+            row[0].set_ylabel(names.get(y, y))
+        _one_legend(figure, axes)
+    return _saved(figure, save)
+
+
+def clouds(
+    table: pd.DataFrame,
+    *,
+    by: str,
+    line: tuple[float, float],
+    labels: Mapping[str, str],
+    save: str | Path | None = None,
+) -> Figure:
+    """Points of the plane, a panel per group, with the line y = ax + c that they are drawn to.
+
+    Parameters
+    ----------
+    table
+        Columns `x`, `y` and `by`.
+    line
+        a and c.
+    labels
+        Words for x and y.
+    """
+    groups = list(table.groupby(by, sort=False))
+    ends = np.array([table["x"].min(), table["x"].max()])
+    with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
+        figure, axes = _figure(1, len(groups), 2.4, 2.5, sharex=True, sharey=True)
+        for ax, (name, group) in zip(axes[0], groups, strict=True):
+            ax.plot(ends, line[0] * ends + line[1], color="black", lw=1.2, ls="--", label="target line")
+            ax.plot(
+                group["x"], group["y"], "o", color=sns.color_palette("colorblind")[0], ms=2, alpha=0.5, label="data"
+            )
+            ax.set_title(str(name))
+            ax.set_xlabel(labels["x"])
+        axes[0, 0].set_ylabel(labels["y"])
+        axes[0, 0].legend(loc="upper left", fontsize="small")
+    return _saved(figure, save)
+
+
 def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = None) -> Figure:
     """Weights over depth for growing n, over those of the limit.
 

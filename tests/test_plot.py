@@ -127,3 +127,30 @@ def test_bands_are_two_deviations_around_the_mean() -> None:
         np.testing.assert_allclose(curves(figure, k - 1)["mean"], k + s)
         np.testing.assert_allclose(curves(figure, k - 1)["one"], s**2)
     assert len(figure.legends) == 1
+
+
+def test_laws_draw_every_curve_over_its_own_abscissa() -> None:
+    """Curves of one panel as lines, the dashed one black, the filled one as an area; five panels in rows of three."""
+    x = np.linspace(0, 1, 5)
+    rows = [
+        pd.DataFrame({"x": x + k, "height": x**2, "panel": f"p{k}", "curve": name})
+        for k in range(5)
+        for name in ("bars", "late", "limit")
+    ]
+    figure = plot.laws(pd.concat(rows), y="height", by="panel", hue="curve", filled=["bars"], dashed=["limit"])
+    panels = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title() for ax in panels] == [f"p{k}" for k in range(5)] and len(figure.axes) == 6
+    late, limit = panels[1].lines
+    np.testing.assert_allclose(late.get_xdata(), x + 1)
+    assert (limit.get_label(), limit.get_linestyle(), limit.get_color()) == ("limit", "--", "black")
+    assert len(panels[1].collections) == 1
+
+
+def test_clouds_draw_their_points_and_the_line() -> None:
+    """The line over the range of all panels."""
+    points = pd.DataFrame({"x": [0.0, 2.0, 1.0], "y": [1.0, 1.0, 4.0], "depth": ["0", "0", "8"]})
+    figure = plot.clouds(points, by="depth", line=(2.0, 1.0), labels={"x": "x", "y": "y"})
+    drawn = curves(figure, 0)
+    np.testing.assert_allclose(drawn["target line"], [1, 5])
+    np.testing.assert_allclose(drawn["data"], [1, 1])
+    np.testing.assert_allclose(curves(figure, 1)["data"], [4])

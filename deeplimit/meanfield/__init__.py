@@ -9,9 +9,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deeplimit.meanfield import field, flows
+    from deeplimit.meanfield import (
+        diffusion,
+        field,
+        flows,
+        fokker_planck,
+        grid,
+        moments,
+        particles,
+        reconstruction,
+        sensitivity,
+        steady_laws,
+        steady_states,
+        transport,
+        wasserstein,
+    )
 
-__all__ = ["field", "flows"]
+__all__ = [
+    "diffusion",
+    "field",
+    "flows",
+    "fokker_planck",
+    "grid",
+    "moments",
+    "particles",
+    "reconstruction",
+    "sensitivity",
+    "steady_laws",
+    "steady_states",
+    "transport",
+    "wasserstein",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,175 @@
+"""The Fokker–Planck equation of a stochastic residual network, by a scheme that keeps its law at rest.
+
+    ∂g/∂t + ∂/∂x( σ(wx + b) g ) = (ν²/2) ∂²/∂x²( K² g ),   that is   ∂g/∂t = ∂/∂x( B g + C ∂g/∂x ),
+    C = ν²K²/2,   B = C' − σ(wx + b),
+
+on cells of equal width with no flux through the ends. Chang & Cooper's flux through the edge of cells i and i + 1 is
+
+    F = (C/Δx) ( β(−λ) g_{i+1} − β(λ) g_i ),   β(s) = s/(eˢ − 1),   λ = Δx B/C,
+
+which vanishes exactly if g_{i+1}/g_i = e^(−λ). In time the scheme is implicit Euler: its matrix is that of a Markov
+chain, so that mass is conserved, densities stay positive and the relative entropy never grows, for every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_banded
+from scipy.special import rel_entr
+
+from deeplimit import checks
+from deeplimit.meanfield.diffusion import Diffusion
+from deeplimit.meanfield.steady_laws import log_density
+
+
+def bernoulli(s: np.ndarray) -> np.ndarray:
+    """β(s) = s/(eˢ − 1), 1 at 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(s == 0, 1.0, s / np.expm1(s))
+
+
+@dataclass(frozen=True, eq=False)
+class ChangCooper:
+    """The scheme on an interval.
+
+    Parameters
+    ----------
+    diffusion
+        Whose equation is solved.
+    low, high
+        Ends of the interval, inside the support; they reflect.
+    cells
+        Their number, at least 2.
+    exact
+        False takes λ = Δx B/C at the edge, which gives a law at rest to second order in Δx. True takes
+        λ = ∫ B/C between the centres of the cells by the formula of `steady_laws.log_density`, which gives it exactly.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an interval that is empty or leaves the support, and fewer than two cells.
+    """
+
+    diffusion: Diffusion
+    low: float
+    high: float
+    cells: int
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        checks.kind("diffusion", self.diffusion, Diffusion)
+        low, high = checks.number("low", self.low), checks.number("high", self.high)
+        left, right = self.diffusion.support
+        if not left <= low < high <= right:
+            raise ValueError(f"low and high must satisfy {left} ≤ low < high ≤ {right}, got {low} and {high}")
+        checks.whole("cells", self.cells, least=2)
+
+    @property
+    def width(self) -> float:
+        """Δx."""
+        return (self.high - self.low) / self.cells
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Of the cells, (cells,)."""
+        return self.low + self.width * (np.arange(self.cells) + 0.5)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Between the cells, (cells − 1,)."""
+        return self.low + self.width * np.arange(1, self.cells)
+
+    @cached_property
+    def exponents(self) -> np.ndarray:
+        """λ of every edge."""
+        if self.exact:
+            return -np.diff(log_density(self.diffusion, self.centres))
+        edges, d = self.edges, self.diffusion
+        return np.asarray(self.width * (d.spread_slope(edges) - d.drift(edges)) / d.spread(edges))
+
+    @cached_property
+    def generator(self) -> np.ndarray:
+        """The tridiagonal matrix A of dg/dt = A g, in the bands of `scipy.linalg.solve_banded`, (3, cells).
+
+        Its columns add up to 0 and what is off its diagonal is not negative.
+        """
+        rate = self.diffusion.spread(self.edges) / self.width**2
+        left, right = rate * bernoulli(-self.exponents), rate * bernoulli(self.exponents)  # of mass that moves there
+        bands = np.zeros((3, self.cells))
+        bands[0, 1:], bands[2, :-1] = left, right
+        bands[1, 1:] -= left
+        bands[1, :-1] -= right
+        return bands
+
+    def density(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """A density at the centres, (cells,), normalised on the grid: Σ g Δx = 1."""
+        values = np.asarray(function(self.centres), dtype=float)
+        return np.asarray(values / (values.sum() * self.width))
+
+    def steady(self) -> np.ndarray:
+        """The law at rest of the scheme, g_{i+1} = g_i e^(−λ), normalised."""
+        logs = np.concatenate([[0.0], -np.cumsum(self.exponents)])
+        return self.density(lambda _: np.exp(logs - logs.max()))
+
+    def formula(self) -> np.ndarray:
+        """The law at rest of the equation on the interval, by its formula at the centres, normalised on the grid."""
+        logs = log_density(self.diffusion, self.centres)
+        return self.density(lambda _: np.exp(logs - logs.max()))
+
+    def change(self, density: np.ndarray) -> np.ndarray:
+        """A g, the time derivative of a density."""
+        above, on, below = self.generator
+        changed = on * density
+        changed[:-1] += above[1:] * density[1:]
+        changed[1:] += below[:-1] * density[:-1]
+        return np.asarray(changed)
+
+    def residual(self, density: np.ndarray) -> float:
+        """max |A g| relative to max C g/Δx²."""
+        scale = np.max(self.diffusion.spread(self.centres) * density) / self.width**2
+        return float(np.max(np.abs(self.change(density))) / scale)
+
+    def evolve(self, density: np.ndarray, time: float, steps: int, *, keep: int = 1) -> np.ndarray:
+        """The densities at `keep` + 1 equally spaced times from 0 to `time`, by implicit Euler.
+
+        Parameters
+        ----------
+        density
+            g at time 0, (cells,).
+        time
+            T > 0.
+        steps
+            Number of steps, a multiple of `keep`.
+
+        Returns
+        -------
+        (keep + 1, cells), the first row as given.
+        """
+        keep = checks.whole("keep", keep, least=1)
+        steps = checks.whole("steps", steps, least=1)
+        if steps % keep:
+            raise ValueError(f"steps must be a multiple of keep, got {steps} and {keep}")
+        matrix = -checks.positive("time", time) / steps * self.generator
+        matrix[1] += 1
+        kept: list[Any] = [np.asarray(density, dtype=float)]
+        g = kept[0]
+        for k in range(1, steps + 1):
+            g = solve_banded((1, 1), matrix, g)
+            if k % (steps // keep) == 0:
+                kept.append(g)
+        return np.array(kept)
+
+    def relative_entropy(self, density: np.ndarray, reference: np.ndarray) -> float:
+        """∫ g log(g/h) dx."""
+        return float(rel_entr(density, reference).sum() * self.width)
+
+    def moments(self, density: np.ndarray) -> tuple[float, float]:
+        """Mean and variance."""
+        weights = density * self.width
+        mean = float(weights @ self.centres)
+        return mean, float(weights @ (self.centres - mean) ** 2)
