@@ -79,9 +79,7 @@ def test_a_network_without_the_second_derivative_is_found(study: ModuleType, mon
     assert false(study.stochastic(weak, strong, ())) == {"C2.1", "C2.2", "C2.3"}
 
 
-def test_paths_that_are_cut_instead_of_coarsened_are_found(
-    study: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_that_are_cut_instead_of_coarsened_are_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first n of the finest increments, which are too small for their grid: another power of n."""
     monkeypatch.setattr(diffusion, "coarsened", lambda increments, factor: increments[: len(increments) // factor])
     assert false(study.criticals(measured(study, "critical"), ())) == {"C1.6", "C1.7"}
