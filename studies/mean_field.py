@@ -170,7 +170,7 @@ def mass(_: str, scheme: str, number: int, __: int) -> Row:
 
 DERIVED = "derived here"
 PAPER = "after Herty, Trimborn & Visconti 2022, derived here"
-ROOM = 0.05  # of the order in M: 3.5 standard errors, each mean over 20 seeds being known to 9 % and the sizes being ten
+ROOM = 0.05  # of the order in M: 3.5 standard errors, with means over 20 seeds known to 9 % and ten sizes
 
 
 def placed(table: pd.DataFrame) -> pd.DataFrame:
