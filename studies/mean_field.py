@@ -170,7 +170,7 @@ def mass(_: str, scheme: str, number: int, __: int) -> Row:
 
 DERIVED = "derived here"
 PAPER = "after Herty, Trimborn & Visconti 2022, derived here"
-ROOM = 0.05  # of the order in M
+ROOM = 0.05  # of the order in M: 3.5 standard errors, with means over 20 seeds known to 9 % and ten sizes
 
 
 def placed(table: pd.DataFrame) -> pd.DataFrame:
@@ -248,10 +248,8 @@ def claims_volumes(part: dict[str, pd.DataFrame]) -> list[Claim]:
         if relation == "≥":
             observed, what = least(-np.diff(logs[:, 1]) / np.diff(logs[:, 0])), "least L¹ order of successive grids"
         else:
-            observed, what = (
-                -float(np.polyfit(*logs[-FITTED:].T, 1)[0]),
-                f"L¹ order fitted to the {FITTED} finest grids",
-            )
+            finest, what = logs[-FITTED:], f"L¹ order fitted to the {FITTED} finest grids"
+            observed = -float(np.polyfit(finest[:, 0], finest[:, 1], 1)[0])
         statement = f"finite volumes converge to the law pushed forward: {case}, order {ORDERS[case]:g}"
         found.append(Claim(name, statement, DERIVED, what, predicted, observed, tolerance, "another order",
                            doubt(group), relation))  # fmt: skip
