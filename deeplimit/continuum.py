@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 
 import numpy as np
 from torch import Tensor
@@ -24,7 +23,7 @@ from deeplimit.energy import DataTerm, Energy
 from deeplimit.minimum import Minimum, Status
 from deeplimit.optimise import Evaluations
 from deeplimit.problem import Problem
-from deeplimit.spectrum import Hints, leading
+from deeplimit.spectrum import Hints, Spectrum, leading
 from deeplimit.sweep import DORMAND_PRINCE8, KUTTA4, Flow
 
 SIZES = (12, 18, 26, 36, 50, 70, 100)  # Legendre terms of K' and b'
@@ -117,19 +116,22 @@ def _minimise_smooth(problem: Problem, control: Layers | Curve, tol: float, near
     """Minimisers with more and more terms; the coarsest Hessian preconditions the finer problems."""
     energy, coordinates = _energy(problem, Legendre(SIZES[0]), STEPS_PER_TERM * SIZES[0])
     u = coordinates.vector(control)
-    fine, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, near=near)
+    spectra: list[Spectrum | None] = []
+
+    def learn(f: Evaluations, u: np.ndarray, _: int) -> Hints | None:
+        spectra.append(leading(partial(f.product, u), len(u)))
+        return spectra[-1].hints() if spectra[-1] else None
+
+    fine, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, near=near, learn=learn)
     if not fine.status.converged:
         return fine
-    began, f, u = perf_counter(), Evaluations(energy), coordinates.vector(fine.control)
-    spectrum, source = leading(partial(f.product, u), coordinates.size), coordinates
-    fine = replace(fine, coarse_products=f.products, coarse_seconds=perf_counter() - began)
+    spectrum, source = spectra[-1], coordinates
     for size in SIZES[1:]:
         before = coordinates
         energy, coordinates = _energy(problem, Legendre(size), STEPS_PER_TERM * size)
         u = coordinates.vector(fine.control)
-        preconditioner = spectrum.preconditioner(
-            partial(_carry, source, coordinates), partial(_carry, coordinates, source)
-        )
+        carried = partial(_carry, source, coordinates), partial(_carry, coordinates, source)
+        preconditioner = spectrum.preconditioner(*carried) if spectrum else None
         hints = Hints(preconditioner, _carry(before, coordinates, lowest)) if preconditioner else None
         finer, lowest = optimise.local_minimum(energy, u, coordinates.control, tol=tol, hints=hints, near=True)
         change = float(np.linalg.norm(coordinates.vector(finer.control) - u))

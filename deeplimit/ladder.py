@@ -1,12 +1,14 @@
 """Minimisers of E_n at growing depths: what each depth knows about deeper ones.
 
 A depth starts from a prediction by the depths before it, is preconditioned by the leading eigenpairs of a coarser
-Hessian, and looks for its least curvature near those of the depths before.
+Hessian, and looks for its least curvature where that Hessian, its own or that of another depth, and the depths before
+had theirs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,9 +19,9 @@ from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
 from deeplimit.grids import Prolongation
 from deeplimit.minimum import Minimum, Status
-from deeplimit.optimise import Learn
+from deeplimit.optimise import Evaluations, Learn
 from deeplimit.problem import Problem
-from deeplimit.spectrum import Hints, Operator, Spectrum, leading
+from deeplimit.spectrum import Hints, Spectrum, Vector, leading
 from deeplimit.sweep import EULER, Flow
 
 WORTH = 4  # what a coarse Hessian may save, over what it costs, from which on it is formed
@@ -97,20 +99,22 @@ class Ladder:
     def _reach(self, start: Layers, hints: Hints | None = None, near: bool = False) -> None:
         """The minimiser from a start, and what helps at deeper networks."""
         coordinates = LayerCoordinates(self.search.problem.metric, start.depth)
+        learnt: list[tuple[Spectrum, int]] = []
 
-        def learn(product: Operator, size: int, evaluations: int) -> Hints | None:
+        def learn(f: Evaluations, u: Vector, evaluations: int) -> Hints | None:
             if not self._pays(start.depth, evaluations):
                 return None
-            spectrum = leading(product, size)
-            preconditioner = spectrum.preconditioner()
-            if preconditioner is None:  # at a saddle, which will be left
+            before = f.products
+            spectrum = leading(partial(f.product, u), len(u))
+            if spectrum is None:
                 return None
-            self._coarse = coordinates, spectrum
-            lowest = spectrum.lowest if hints is None or spectrum.eigenvalues.min() < 2 else hints.lowest
-            return Hints(preconditioner, lowest)
+            learnt.append((spectrum, f.products - before))
+            return spectrum.hints(hints)
 
         minimum, lowest = self.search.minimum(start, hints, near, learn)
-        self._price = minimum.coarse_products or self._price
+        if learnt and minimum.status.converged:
+            spectrum, self._price = learnt[-1]
+            self._coarse = coordinates, spectrum
         if not np.isnan(minimum.curvature):
             self._lowest = [*self._lowest[-2:], coordinates.control(lowest)]
         self.minima.append(minimum)

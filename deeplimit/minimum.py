@@ -61,7 +61,8 @@ class Minimum:
         |∂E/∂u| in the coordinates in which the regulariser is |u|²; at kinks the norm of an element of the generalised
         gradient.
     curvature
-        Least eigenvalue of the Hessian in those coordinates; 2 is the regulariser alone; NaN if it was not computed.
+        Least eigenvalue of the Hessian in those coordinates; 2 is the regulariser alone; NaN if it was not computed. A
+        search from a random vector finds lower ones, unless by less than a tenth, in all but a few of a hundred cases.
     distance_bound
         To first order, the distance in u to the true minimiser: residual / curvature, for a curve plus the resolution
         error.
@@ -74,7 +75,8 @@ class Minimum:
     seconds, certificate_seconds
         Wall time, certificate included, and that of the certificate alone.
     coarse_products, coarse_seconds
-        Hessian products and wall time spent here to precondition deeper networks; not part of `seconds`.
+        Hessian products and wall time spent here to precondition deeper networks; not part of `seconds`. Where there
+        are any, the certificate rests on them too.
     seed
         Seed of the random start, None if the start was given.
     orbit

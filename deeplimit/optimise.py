@@ -59,7 +59,7 @@ class Point(Protocol):
 
 
 Objective = Callable[[Vector], Point]
-Learn = Callable[[Operator, int, int], Hints | None]
+Learn = Callable[["Evaluations", Vector, int], Hints | None]
 
 
 class Evaluations:
@@ -341,8 +341,8 @@ def local_minimum(
     near
         As for `minimise`.
     learn
-        Called at a stationary point with the Hessian's product there, its size and the number of evaluations so far;
-        it may form what finer grids need. The certificate then rests on the hints that it returns, if any.
+        Called with the function, a stationary point and the number of evaluations so far; it may form what finer grids
+        need. The certificate then rests on the hints that it returns, if any.
     """
     began = perf_counter()
     f = Evaluations(objective)
@@ -363,7 +363,7 @@ def local_minimum(
             break
         product, known, asked = partial(f.product, u), hints, f.products
         if learn is not None and optimum.status.converged:
-            known = learn(product, len(u), gradients + products) or hints
+            known = learn(f, u, gradients + products) or hints
             coarse, learning = coarse + f.products - asked, learning + perf_counter() - found
             found = perf_counter()
         curvature, direction = least_eigenpair(product, len(u), known)

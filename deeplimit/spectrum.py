@@ -20,11 +20,12 @@ LEADING = 48  # eigenpairs kept of a coarse Hessian
 MANY = 256  # where these leave out large ones
 LOWEST_TOL = 1e-3
 MOST_STEPS = 60  # of LOBPCG, a product each
-MOST_CHECKS = 24  # products that look for a lower eigenvalue than the hinted one
-SURE = 3
+MOST_CHECKS = 100  # products that look for a lower eigenvalue than the hinted one
+SURE = 30  # a random vector has less than this part of its mean share of a direction in one case of 40
 SAME = 1e-4  # relative difference of two eigenvalues that may be one
 DENSE = 2000  # unknowns up to which a dense Hessian is a way to them at all
 SMALL = 40  # unknowns up to which a dense Hessian is the quickest way to its eigenvalues
+NCV = 40  # vectors of Lanczos for the least eigenvalue
 
 
 def same(v: Vector) -> Vector:
@@ -38,12 +39,9 @@ def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) ->
     Lanczos from a random vector, with a residual of 1e-6 of the eigenvalue; with hints the preconditioned iteration of
     Knyazev (LOBPCG) from the hinted eigenvector, with a residual of 1e-3, less near 2 and 0. The error
     of the eigenvalue is about the square of the residual. A Krylov space of a random vector then looks for a lower one;
-    if it finds one, the hint was another eigenvector's, and Lanczos decides.
+    if it finds one, or comes to no end, Lanczos decides. One less than a tenth lower than the hinted one may be missed.
     """
     try:
-        if size <= SMALL:
-            values, vectors = _dense_eigenpairs(product, size)
-            return float(values[0]), vectors[:, 0]
         value, vector = math.nan, np.zeros(size)
         if hints is not None:
             value, vector = _hinted_eigenpair(product, hints)
@@ -53,15 +51,16 @@ def least_eigenpair(product: Operator, size: int, hints: Hints | None = None) ->
 
 
 def _least_by_lanczos(product: Operator, size: int) -> tuple[float, Vector]:
-    """Lanczos, or the dense Hessian where it does not converge, as in the cluster of eigenvalues at 2."""
-    v0 = np.random.default_rng(0).standard_normal(size)
-    options = {"v0": v0, "ncv": min(size, 40), "tol": 1e-6, "maxiter": 100, "rng": np.random.default_rng(0)}
-    try:
-        values, vectors = linalg.eigsh(linear_operator(product, size), k=1, which="SA", **options)
-    except linalg.ArpackNoConvergence:
-        if size > DENSE:
-            raise
-        values, vectors = _dense_eigenpairs(product, size)
+    """Lanczos, or the dense Hessian where it is small or Lanczos slow, as in the cluster of eigenvalues at 2."""
+    if size > SMALL:
+        restarts = 100 if size > DENSE else max(3, size // NCV)  # of about NCV products each
+        try:
+            found = _lanczos(product, size, 1, "SA", 1e-6, ncv=NCV, maxiter=restarts)
+            return float(found.eigenvalues[0]), found.vectors[:, 0]
+        except linalg.ArpackNoConvergence:
+            if size > DENSE:
+                raise
+    values, vectors = _dense_eigenpairs(product, size)
     return float(values[0]), vectors[:, 0]
 
 
@@ -93,6 +92,8 @@ def _improved(product: Operator, near: Vector, B: Operator) -> tuple[float, Vect
         size = np.linalg.norm(p)
         kept = [(x, Hx), (p / size, Hp / size)] if size > 0 else [(x, Hx)]
         w = _orthogonal(B(residual), np.column_stack([v for v, _ in kept]))
+        if w is None:
+            break
         basis = np.column_stack([*(v for v, _ in kept), w])
         images = np.column_stack([*(Hv for _, Hv in kept), product(w)])
     return value, x, False
@@ -104,12 +105,13 @@ def _resolved(value: float) -> float:
     return LOWEST_TOL * min(1.0, math.sqrt(abs(2 - value)), 100 * abs(value))
 
 
-def _orthogonal(v: Vector, basis: np.ndarray) -> Vector:
-    """The unit vector along v − its projection on orthonormal columns, twice for the rounding."""
+def _orthogonal(v: Vector, basis: np.ndarray) -> Vector | None:
+    """The unit vector along what a projection on orthonormal columns leaves of v, or None; twice for rounding."""
+    size = np.linalg.norm(v)
     for _ in range(2):
         v = v - basis @ (basis.T @ v)
-        v = v / np.linalg.norm(v)
-    return v
+    left = np.linalg.norm(v)
+    return v / left if left > 1e-12 * size else None
 
 
 def _is_least(product: Operator, vector: Vector, value: float, B: Preconditioner) -> bool:
@@ -118,12 +120,16 @@ def _is_least(product: Operator, vector: Vector, value: float, B: Preconditioner
     The space grows from a random vector until it would have shown an eigenvalue clearly below the given one: in
     directions that B does not know, where it is ½, that is an eigenvalue of B H below z = 0.45 · value. If those seen
     lie in [a, b], z < a, a polynomial of degree k amplifies it by cosh(k arcosh((a + b − 2z)/(b − a))) over them, which
-    must make up for its share in a random vector, about N^−½ (Kuczyński, Woźniakowski 1992).
+    must make up for its share in a random vector, about N^−½ (Kuczyński, Woźniakowski 1992). False as well if it has
+    not come to that.
     """
-    x = B(np.random.default_rng(0).standard_normal(len(vector)))
+    # not the vector that Lanczos starts from, whose blind spots B may have
+    start = B(np.random.default_rng(1).standard_normal(len(vector)))
     basis, products, images = vector[:, None], [], []
     for degree in range(MOST_CHECKS):
-        x = _orthogonal(x, basis)
+        x = _orthogonal(start, basis)
+        if x is None:  # the space is invariant, and the random vector has a share in every direction
+            return True
         basis = np.column_stack([basis, x])
         products.append(product(x))
         images.append(B.inverse(x))
@@ -131,9 +137,9 @@ def _is_least(product: Operator, vector: Vector, value: float, B: Preconditioner
         if eigvalsh(H)[0] < value - SAME * abs(value):
             return False
         if _amplified(degree, eigvalsh(H, M), 0.45 * value) > SURE * math.sqrt(len(vector)):
-            break
-        x = B(products[-1])
-    return True
+            return True
+        start = B(products[-1])
+    return False
 
 
 def _amplified(degree: int, seen: Vector, z: float) -> float:
@@ -212,6 +218,12 @@ class Spectrum:
         """The eigenvector of the least eigenvalue."""
         return self.vectors[:, np.argmin(self.eigenvalues)]
 
+    def hints(self, others: Hints | None = None) -> Hints | None:
+        """What it tells of its own Hessian H: B = |H|⁻¹, and the least curved direction unless all of it is above 2."""
+        preconditioner = Spectrum(abs(self.eigenvalues), self.vectors).preconditioner()
+        lowest = self.lowest if others is None or self.eigenvalues.min() < 2 else others.lowest
+        return Hints(preconditioner, lowest) if preconditioner else None
+
     def preconditioner(self, prolong: Operator = same, restrict: Operator = same) -> Preconditioner | None:
         """That of a finer grid, P and Pᵀ given; None where it would not be definite."""
         if not (self.eigenvalues > 0).all():
@@ -219,35 +231,41 @@ class Spectrum:
         return Preconditioner(self.eigenvalues, self.vectors, prolong, restrict)
 
 
-def leading(product: Operator, size: int) -> Spectrum:
+def leading(product: Operator, size: int) -> Spectrum | None:
     """The eigenpairs of a Hessian that a preconditioner of finer grids needs; all of a small one.
 
     They are the 48 farthest from 2, by Lanczos. If all of these are farther than 2, the positive ones near zero, which
-    are no farther, are still missing: then the 256 farthest and, on their complement, the 64 least.
+    are no farther, are still missing: then the 256 farthest and, on their complement, the 64 least. None where Lanczos
+    fails.
     """
-    if size <= max(SMALL, LEADING + 1):
+    try:
+        return _leading(product, size)
+    except (linalg.ArpackError, np.linalg.LinAlgError):  # no convergence, or numbers that are not finite
+        return None
+
+
+def _leading(product: Operator, size: int) -> Spectrum:
+    if size <= 2 * LEADING + 1:  # no more products than Lanczos takes
         return Spectrum(*_dense_eigenpairs(product, size))
-
-    def compact(v: Vector) -> Vector:
-        return product(v) - 2 * v
-
-    far = _lanczos(compact, size, LEADING, "LM", 1e-3)
+    far = _lanczos(product, size, LEADING, "LM", 1e-3)
     if abs(far.eigenvalues - 2).min() <= 2:
         return far
-    many = min(MANY, size // 4)
-    far = _lanczos(compact, size, many, "LM", 0.1)
+    many = max(LEADING, min(MANY, size // 4))
+    far = _lanczos(product, size, many, "LM", 0.1)
 
     def complement(v: Vector) -> Vector:
         return v - far.vectors @ (far.vectors.T @ v)
 
-    low = _lanczos(lambda v: complement(compact(complement(v))), size, many // 4, "SA", 0.1)
+    low = _lanczos(lambda v: complement(product(complement(v))) + 2 * (v - complement(v)), size, many // 4, "SA", 0.1)
     vectors, _ = np.linalg.qr(np.column_stack([far.vectors, low.vectors]))
     return Spectrum(np.concatenate([far.eigenvalues, low.eigenvalues]), vectors)
 
 
-def _lanczos(compact: Operator, size: int, count: int, which: str, tol: float) -> Spectrum:
-    """Eigenpairs of Hessian − 2I at one end of its spectrum; the eigenvalues are those of the Hessian."""
+def _lanczos(product: Operator, size: int, count: int, which: str, tol: float, **options: int) -> Spectrum:
+    """Eigenpairs of a Hessian at one end of the spectrum of Hessian − 2I, of which ARPACK sees the zeros of neither."""
     v0 = np.random.default_rng(0).standard_normal(size)
-    operator, rng = linear_operator(compact, size), np.random.default_rng(0)
-    values, vectors = linalg.eigsh(operator, k=count, which=which, v0=v0, tol=tol, rng=rng)
+    if not (product(v0) - 2 * v0).any():
+        return Spectrum(np.full(1, 2.0), v0[:, None] / np.linalg.norm(v0))
+    operator, rng = linear_operator(lambda v: product(v) - 2 * v, size), np.random.default_rng(0)
+    values, vectors = linalg.eigsh(operator, k=count, which=which, v0=v0, tol=tol, rng=rng, **options)
     return Spectrum(values + 2, vectors)

@@ -19,7 +19,7 @@ and a (s + 4) more, and the work, each sweep counted once for the whole depth, i
 
 less the pieces in which a sweep turns round, which are still there. Not counted are weights and their derivatives,
 8 s n (d² + d) bytes each, and outputs: they are what the sweeps are given and give back. Pieces are short enough for
-their arrays to stay in the cache, which makes a layer cost the same at every depth.
+their arrays to stay in a cache of 32 MB, which makes a layer cost the same at every depth.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Cut:
 
 
 def cut(flow: Flow, state_bytes: int, memory_limit: float | None = None) -> Cut:
-    """Pieces whose arrays fit into the cache; where the limit does not allow them, those that need the least memory.
+    """Pieces whose arrays fit into the cache; where the limit does not allow them, shorter ones, or kept no longer.
 
     Parameters
     ----------
@@ -74,19 +74,20 @@ def cut(flow: Flow, state_bytes: int, memory_limit: float | None = None) -> Cut:
     work = (SHARED + PASSING) * s * state_bytes
     fast = min(n, max(1, CACHE // work))
 
-    def needed(length: int | np.ndarray, keep: bool) -> int | np.ndarray:
+    def needed(length: np.ndarray, keep: bool) -> np.ndarray:
         stages = SHARED * (n if keep else length) + PASSING * length + 1
         return state_bytes * (s * stages + ENDS * (1 - (-n // length)))
 
     if memory_limit is None:
         return _pieces(flow, fast, True)
-    smallest = 1 + int(np.argmin(needed(np.arange(1, n + 1), False)))
-    for length, keep in ((fast, True), (fast, False), (smallest, False)):
-        if needed(length, keep) <= memory_limit:
-            return _pieces(flow, length, keep)
+    lengths = np.arange(1, n + 1)
+    for keep in (True, False):
+        fitting = lengths[needed(lengths, keep) <= memory_limit]
+        if len(fitting):
+            return _pieces(flow, int(max(fitting[fitting <= fast], default=fitting[0])), keep)
     raise ValueError(
-        f"memory_limit must be at least {needed(smallest, False)} bytes for {n} steps with states of {state_bytes} "
-        f"bytes, got {memory_limit}"
+        f"memory_limit must be at least {needed(lengths, False).min()} bytes for {n} steps with states of "
+        f"{state_bytes} bytes, got {memory_limit}"
     )
 
 

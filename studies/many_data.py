@@ -133,7 +133,8 @@ def centre(depth: float) -> Centre:
     u = coordinates.vector(minimum.control)
     point = energy(u)
     H = np.column_stack([point.product(e) for e in np.eye(len(u))])
-    preconditioner = leading(point.product, len(u)).preconditioner()
+    spectrum = leading(point.product, len(u))
+    preconditioner = spectrum.preconditioner() if spectrum else None
     hints = Hints(preconditioner, lowest) if preconditioner else None
     losses, gradients = samplewise(u, depth)
     inverse, C = np.linalg.inv((H + H.T) / 2), np.cov(gradients.T, bias=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from deeplimit import optimise
 from deeplimit.minimum import Minimum, Status
 from deeplimit.optimise import (
     Evaluations,
@@ -18,7 +19,7 @@ from deeplimit.optimise import (
     minimise,
     value_floor,
 )
-from deeplimit.spectrum import Hints, Operator, Preconditioner
+from deeplimit.spectrum import Hints, Preconditioner
 
 Vector = np.ndarray
 
@@ -209,8 +210,8 @@ def test_what_is_learnt_for_finer_grids_serves_the_certificate(informed: bool) -
     cold, _ = local_minimum(f, np.full(50, 0.5), identity)
     seen = []
 
-    def learn(product: Operator, size: int, evaluations: int) -> Hints | None:
-        values, vectors = np.linalg.eigh(np.column_stack([product(e) for e in np.eye(size)]))
+    def learn(f: Evaluations, u: Vector, evaluations: int) -> Hints | None:
+        values, vectors = np.linalg.eigh(np.column_stack([f.product(u, e) for e in np.eye(len(u))]))
         seen.append(evaluations)
         return Hints(Preconditioner(values, vectors), vectors[:, 0]) if informed else None
 
@@ -221,6 +222,31 @@ def test_what_is_learnt_for_finer_grids_serves_the_certificate(informed: bool) -
     assert m.certificate_products <= 6 if informed else m.certificate_products == cold.certificate_products
     values, vectors = np.linalg.eigh(f.hessian(m.control))
     assert m.curvature == pytest.approx(values[0], rel=1e-6) and abs(direction @ vectors[:, 0]) > 0.999
+
+
+def test_what_is_learnt_at_saddles_is_counted_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every saddle and at the minimum; their products and their time, by a clock that stands still elsewhere."""
+    f, asked = counted(wells()), []
+    monkeypatch.setattr(optimise, "perf_counter", lambda: float(len(asked)))
+
+    def learn(f: Evaluations, u: Vector, evaluations: int) -> Hints | None:
+        values, vectors = np.linalg.eigh(np.column_stack([f.product(u, e) for e in np.eye(3)]))
+        asked.append((evaluations, values[0]))
+        return Hints(Preconditioner(abs(values), vectors), vectors[:, 0])
+
+    m, _ = local_minimum(f, np.zeros(3), identity, learn=learn)
+    assert m.status is Status.CONVERGED and m.curvature == pytest.approx(8, rel=1e-9)
+    assert len(asked) > 1 and asked[-1] == (m.gradients + m.hessian_products, pytest.approx(8))
+    assert all(value < 0 for _, value in asked[:-1]) and m.coarse_products == 3 * len(asked)
+    assert f.calls["product"] == m.hessian_products + m.certificate_products + m.coarse_products
+    assert (m.coarse_seconds, m.seconds, m.certificate_seconds) == (len(asked), 0, 0)
+
+
+def test_nothing_is_learnt_where_no_stationary_point_is_reached() -> None:
+    """A function that is not finite has no Hessian to form."""
+    f = Function(lambda u: math.nan, lambda u: u, lambda u: np.eye(len(u)))
+    m, _ = local_minimum(f, np.ones(3), identity, learn=lambda *_: pytest.fail("called"))
+    assert m.status is Status.NOT_FINITE and m.coarse_products == 0 and m.coarse_seconds == 0
 
 
 # Certificates

@@ -283,6 +283,19 @@ def test_pieces_fill_the_cache_and_no_more() -> None:
     assert tape.cut(Flow(EULER, 3000), tape.CACHE).stages[7] == slice(7, 8)
 
 
+@pytest.mark.parametrize("a", [1000, 100_000])
+def test_states_are_kept_in_shorter_pieces_before_they_are_made_again(a: int) -> None:
+    """8 n + 5 L + 4 (n/L + 1) arrays and a state, the longest L that fits: to keep is cheaper than to make again."""
+    n = 3000
+    for length in (1, 2, 7, 100):
+        limit = a * (8 * n + 5 * length + 1 + 4 * (1 - (-n // length)))
+        cut = tape.cut(Flow(EULER, n), a, limit)
+        kept = cut.stages[0].stop
+        assert cut.keep and a * (8 * n + 5 * kept + 1 + 4 * (1 - (-n // kept))) <= limit
+        assert kept >= min(length, tape.CACHE // (13 * a))
+    assert not tape.cut(Flow(EULER, n), a, 8 * a * n).keep
+
+
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_the_least_limit_is_enough_and_one_byte_less_is_not(flow: Flow) -> None:
     """The sentence names the number of bytes that works."""
