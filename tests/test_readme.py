@@ -14,9 +14,10 @@ from deeplimit import verify
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n([^`]*)```\s*```text\n([^`]*)```", README)
+IDS = ["sweep", "own data", "law", "noise", "uncertainty", "lipschitz", "rough", "ranks"]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["sweep", "own data", "law", "noise", "uncertainty", "lipschitz", "rough", "ranks"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=IDS)
 def test_an_example_prints_what_readme_says(example: tuple[str, str]) -> None:
     """Each Python block runs as it stands and prints the block after it."""
     code, printed = example
