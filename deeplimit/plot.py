@@ -337,20 +337,22 @@ def bands(
     *,
     x: str,
     mean: str,
-    deviation: str,
+    band: tuple[str, str],
     lines: Sequence[str],
     by: str,
     labels: Mapping[str, str] | None = None,
     save: str | Path | None = None,
 ) -> Figure:
-    """A random function: its mean, the band of ± 2 standard deviations, and single realisations, a panel per group.
+    """A random function: its mean, a band of where it lies, and single realisations, a panel per group.
 
     Parameters
     ----------
+    band
+        Columns with the lower and the upper end of the band.
     lines
         Columns with realisations, drawn in black.
     labels
-        Words for columns; the key "y" names the ordinate.
+        Words for columns; the keys "y" and "band" name the ordinate and the band.
     """
     names = dict(labels or {})
     groups = list(table.groupby(by, sort=False))
@@ -359,8 +361,10 @@ def bands(
         colour = sns.color_palette("colorblind")[0]
         for ax, (name, group) in zip(axes[0], groups, strict=True):
             group = group.sort_values(x)
-            low, high = (group[mean] + sign * 2 * group[deviation] for sign in (-1, 1))
-            ax.fill_between(group[x], low, high, color=colour, alpha=0.25, lw=0, label="mean ± 2 deviations")
+            low, high = (group[end] for end in band)
+            ax.fill_between(
+                group[x], low, high, color=colour, alpha=0.25, lw=0, label=names.get("band", " … ".join(band))
+            )
             ax.plot(group[x], group[mean], color=colour, lw=1.6, label="mean")
             for column, style in zip(lines, itertools.cycle(("--", ":")), strict=False):
                 ax.plot(group[x], group[column], color="black", lw=1, ls=style, label=names.get(column, column))

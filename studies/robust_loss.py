@@ -375,7 +375,7 @@ def main(save: str = "robust_loss") -> None:
     columns: dict[str, Any] = {"y": "value", "by": "problem", "lines": ["predicted"]}
     indices, found = gaps[gaps["quantity"].isin(INDICES)], gaps[~gaps["quantity"].isin(INDICES)]
     plot.curves(found, x="depth", hue="quantity", slopes=[-1], labels=names, save=save, **columns)
-    names = names | {"value": f"gap of the Sobol index of feature 1, δ = {SPREADS[-1]:g}"}
+    names = names | {"value": f"gap of Sobol indices, δ = {SPREADS[-1]:g}"}
     plot.curves(indices, x="depth", hue="quantity", slopes=[-1], labels=names, save=f"{save}_indices", **columns)
     noise = part(table, "noise").assign(net=lambda rows: rows["depth"].map(lambda n: f"n = {n}" if n else "limit"))
     names = {"spread": "noise δ", "value": "mean loss with noise − without", "predicted": "δ²/6 · Laplacian", "net": ""}
