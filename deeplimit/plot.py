@@ -167,6 +167,7 @@ def curves(
     labels: Mapping[str, str] | None = None,
     logx: float | None = 2,
     logy: bool | str = True,
+    hollow: Sequence[str] = (),
     save: str | Path | None = None,
 ) -> Figure:
     """Columns of a table against another one, a panel per group.
@@ -189,6 +190,8 @@ def curves(
         Base of the logarithm of the abscissa, None for a linear one.
     logy
         True, False or "symlog".
+    hollow
+        Columns of y or values of hue with larger, hollow markers, so that others with equal numbers are seen inside.
     """
     names = dict(labels or {})
     columns = [y] if isinstance(y, str) else list(y)
@@ -207,6 +210,7 @@ def curves(
                     words = [names.get(column, column)] if len(columns) > 1 or hue is None else []
                     words += [f"{names.get(hue, hue)} {_short(value)}".strip()] if hue is not None else []
                     look: Any = {"color": colours[k if hue else j], "marker": marker if not hue or j else "o", "ms": 4}
+                    look |= {"ms": 8, "mfc": "none"} if {column, value} & set(hollow) else {}
                     data = part[part[column].notna()]
                     heights = data[column].abs() if logy is True else data[column]
                     ax.plot(
@@ -221,6 +225,7 @@ def curves(
             _dress(ax, group, x, columns, slopes, logx, logy, np.sort(table[x].unique()))
             ax.set_title(str(name))
             ax.set_xlabel(names.get(x, "depth n" if x == "depth" else x))
+            ax.tick_params(labelbottom=True)  # of every row, as the last one may have fewer panels
         for row in axes:
             row[0].set_ylabel(names.get("y", names.get(columns[0], columns[0]) if len(columns) == 1 else ""))
         _one_legend(figure, axes)
@@ -332,20 +337,22 @@ def bands(
     *,
     x: str,
     mean: str,
-    deviation: str,
+    band: tuple[str, str],
     lines: Sequence[str],
     by: str,
     labels: Mapping[str, str] | None = None,
     save: str | Path | None = None,
 ) -> Figure:
-    """A random function: its mean, the band of ± 2 standard deviations, and single realisations, a panel per group.
+    """A random function: its mean, a band of where it lies, and single realisations, a panel per group.
 
     Parameters
     ----------
+    band
+        Columns with the lower and the upper end of the band.
     lines
         Columns with realisations, drawn in black.
     labels
-        Words for columns; the key "y" names the ordinate.
+        Words for columns; the keys "y" and "band" name the ordinate and the band.
     """
     names = dict(labels or {})
     groups = list(table.groupby(by, sort=False))
@@ -354,8 +361,10 @@ def bands(
         colour = sns.color_palette("colorblind")[0]
         for ax, (name, group) in zip(axes[0], groups, strict=True):
             group = group.sort_values(x)
-            low, high = (group[mean] + sign * 2 * group[deviation] for sign in (-1, 1))
-            ax.fill_between(group[x], low, high, color=colour, alpha=0.25, lw=0, label="mean ± 2 deviations")
+            low, high = (group[end] for end in band)
+            ax.fill_between(
+                group[x], low, high, color=colour, alpha=0.25, lw=0, label=names.get("band", " … ".join(band))
+            )
             ax.plot(group[x], group[mean], color=colour, lw=1.6, label="mean")
             for column, style in zip(lines, itertools.cycle(("--", ":")), strict=False):
                 ax.plot(group[x], group[column], color="black", lw=1, ls=style, label=names.get(column, column))

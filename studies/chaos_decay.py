@@ -219,16 +219,25 @@ def main(save: str = "chaos_decay") -> None:
     decayed = shown["number"] ** -decay.POWER * shown["predicted"] ** -shown["number"]
     height = (shown["value"].abs() / decayed).groupby(shown["case"]).transform("max")
     shown = shown.assign(line=height * decayed, decades=shown["number"] * np.log10(shown["predicted"]))
-    labels = {"decades": "k log₁₀ ρ, decades", "value": "coefficient |ẑₖ|", "line": "C k^(−3/2) ρ^(−k), ρ predicted"}
+    labels = {
+        "decades": "k log₁₀ ρ, decades",
+        "value": "coefficient |ẑₖ|",
+        "line": "upper envelope C k^(−3/2) ρ^(−k),\nρ predicted",
+    }
     plot.curves(shown, x="decades", y="value", by="case", lines=["line"], logx=None, labels=labels, save=save)
     columns: dict[str, Any] = {"x": "number", "y": "value"}
-    radii = part(table, "map").assign(panel=lambda rows: rows["case"].str.split(", ").str[0])
+    radii = part(table, "map").assign(panel=lambda rows: rows["case"].str.split(", ").str[0].str.replace("-", "−"))
     radii = radii.assign(case=radii["case"].str.split(", ").str[1])
     radii[["value", "predicted"]] -= 1
-    names = {"number": "time T", "predicted": "predicted", "y": "ρ − 1 (markers: fitted)", "case": ""}
-    plot.curves(
-        radii, by="panel", hue="case", lines=["predicted"], logx=None, labels=names, save=f"{save}_map", **columns
-    )
+    for case in radii["case"].unique():
+        radii[f"predicted, {case}"] = radii["predicted"].where(radii["case"] == case)
+    lines = [f"predicted, {case}" for case in radii["case"].unique()]
+    names = {
+        "number": "time T",
+        "y": f"ρ − 1, fitted where ρ ≤ {MOST}:\nabove, too few coefficients",
+        "case": "fitted,",
+    }
+    plot.curves(radii, by="panel", hue="case", lines=lines, logx=None, labels=names, save=f"{save}_map", **columns)
     names = {"number": "degree K", "predicted": "predicted", "value": "error of relu's flow"}
     plot.curves(part(table, "kink"), by="case", lines=["predicted"], labels=names, save=f"{save}_kink", **columns)
 

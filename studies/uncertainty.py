@@ -10,7 +10,8 @@ Trimborn, Gerster & Visconti, Spectral methods to study the robustness of residu
 - signals   a signal x_0(s) with one germ, or a Karhunen-Loève series with four: mean and variance after the flow,
             by collocation and by Monte Carlo;
 - field     a Karhunen-Loève series leaves the sum of the eigenvalues that it leaves out;
-- loss      mean, variance and Sobol indices of ℓ = |x − y|² are sums over coefficients, to rounding.
+- loss      mean, variance and Sobol indices of ℓ = |x − y|² are sums over coefficients, to rounding;
+- law       the distribution of ℓ by sampling either surrogate, or the flow itself, is that in closed form.
 """
 
 import math
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.polynomial.legendre import leggauss
 from scipy.special import ndtr
+from scipy.stats import kstest, kstwobign
 
 from deeplimit import plot, study
 from deeplimit.claims import Claim, doubts, largest
@@ -50,6 +52,8 @@ CELLS = [100, 200, 400, 800, 1600]
 TERMS = [1, 2, 3, 5, 8]
 SIGNALS = {"one germ": 1, "four germs, Karhunen-Loève": 4}  # J
 POINTS, LENGTH, LEVEL, SIGNAL_DEGREE, SIGNAL_DRAWS = 41, 0.3, 0.25, 5, 20_000  # of s, correlation, deviation of x_0
+LAWS = {"Galerkin": 1, "collocation": 2, "flow sampled directly": 3}  # and the seed of the draws
+TARGET, LAW_DEGREE, LAW_DRAWS, LEVELS = 1.0, 8, 20_000, 40  # y, K, draws and values of the loss that are drawn
 
 QUICK = {"REPLICAS": 60, "CELLS": [100, 200, 400], "DEPTHS": [4, 16, 64, 256], "SIGNAL_DRAWS": 4000}
 ROUNDING = 1e-13
@@ -68,6 +72,7 @@ def points() -> Iterator[tuple[str, str, float]]:
     yield from (("upwind", "w, b random", cells) for cells in CELLS)
     yield from (("field", germ, J) for germ in ("uniform", "gaussian") for J in TERMS)
     yield from (("signals", case, k / (POINTS - 1)) for case in SIGNALS for k in range(POINTS))
+    yield from (("law", case, k / LEVELS) for case in LAWS for k in range(1, LEVELS + 1))
     yield from (("loss", case, 8) for case in ("mean", "variance", "Sobol"))
 
 
@@ -82,6 +87,7 @@ def measure(row: int) -> Row:
         "upwind": upwind_row,
         "field": field_row,
         "signals": signal_row,
+        "law": law_row,
         "loss": loss_row,
     }
     found = {"error": ROUNDING, "status": "solved"} | parts[name](case, number)
@@ -205,7 +211,7 @@ def field_row(case: str, terms: float) -> Row:
 
 @cache
 def signals(case: str) -> dict[str, np.ndarray]:
-    """Mean and deviation of x(T; s) on the points s, two realisations, and Monte Carlo's distance in standard errors.
+    """Mean and range of x(T; s) on the points s, two realisations, and Monte Carlo's distance in standard errors.
 
     One germ moves all of x_0(s) = sin 2πs alike; the series has the covariance LEVEL² e^{−|s − s'|/LENGTH}.
     """
@@ -217,13 +223,16 @@ def signals(case: str) -> dict[str, np.ndarray]:
     def ends(xi: np.ndarray) -> np.ndarray:
         return flows.flow("tanh", W, 0.0, T, field.at(xi))
 
+    terms = SIGNALS[case]
+    reach = np.abs(field.at(np.eye(terms)) - field.at(np.zeros((1, terms)))).sum(0)  # all germs at an end of [−1, 1]
     found = collocation.project(Basis(SIGNAL_DEGREE, field.germs), ends)
     drawn = monte_carlo.estimate(ends, field.germs, SIGNAL_DRAWS, SEED)
     scores = [(drawn.mean - found.mean) / drawn.mean_error, (drawn.variance - found.variance) / drawn.variance_error]
     first, second = ends(np.random.default_rng(SEED).uniform(-1, 1, (2, SIGNALS[case])))
     return {
         "value": found.mean,
-        "deviation": found.deviation,
+        "low": flows.flow("tanh", W, 0.0, T, field.mean - reach),
+        "high": flows.flow("tanh", W, 0.0, T, field.mean + reach),
         "first": first,
         "second": second,
         "score": np.abs(scores).max(0),
@@ -233,6 +242,32 @@ def signals(case: str) -> dict[str, np.ndarray]:
 def signal_row(case: str, s: float) -> Row:
     found = {name: values[round(s * (POINTS - 1))] for name, values in signals(case).items()}
     return found | {"predicted": math.nan}
+
+
+@cache
+def law(case: str) -> random_loss.Distribution:
+    """Of ℓ = (x(T; ξ) − y)², from draws of a surrogate of degree K, or of the flow."""
+    if case == "flow sampled directly":
+        drawn = monte_carlo.draws(lambda xi: (end(xi) - TARGET) ** 2, "uniform", LAW_DRAWS, SEED + LAWS[case])
+        return random_loss.Distribution(np.sort(drawn))
+    surrogate = limit(LAW_DEGREE) if case == "Galerkin" else collocation.project(Basis(LAW_DEGREE), end)
+    return random_loss.distribution(random_loss.squared(surrogate, TARGET), LAW_DRAWS, SEED + LAWS[case])
+
+
+def law_exact(loss: np.ndarray) -> np.ndarray:
+    """P(ℓ ≤ s) = P(y − √s ≤ x ≤ y + √s), from where the flow takes both ends from, as it keeps the order."""
+    ends = (TARGET + sign * np.sqrt(loss) for sign in (-1, 1))
+    low, high = (np.clip((flows.inverse("tanh", W, B, T, x) - X0) / SPREAD, -1, 1) for x in ends)
+    return np.asarray((high - low) / 2)
+
+
+def law_row(case: str, part: float) -> Row:
+    """P(ℓ ≤ s) at a part of the largest ℓ, and √N times the Kolmogorov distance of all draws from the closed form."""
+    found, largest_loss = law(case), float(((end(np.array([[-1.0], [1.0]])) - TARGET) ** 2).max())
+    distance = kstest(found.values, law_exact).statistic * math.sqrt(found.count)
+    loss = part * largest_loss
+    values = {"value": float(found.cdf(loss)), "predicted": float(law_exact(np.array(loss)))}
+    return values | {"loss": loss, "distance": float(distance)}
 
 
 def loss_row(case: str, degree: float) -> Row:
@@ -275,7 +310,10 @@ def method_claims(table: pd.DataFrame, why: tuple[str, ...]) -> list[Claim]:
     optimal = "Galerkin errs by at most e^{|w|T} times what its degree cuts off, by Gronwall's inequality"
     both = "L layers and degree K err by at most C₁/L and the error of degree K in the limit, whichever grows first"
     layers = "at a sufficient degree L times the error tends to C₁ = √E c², c = −(T/2) f(x(T)) log(f(x(T))/f(x₀))"
-    real = "the mean-field system with random weights has its characteristic speeds within the range of σ(wx + b)"
+    real = (
+        "a check of the code: the mean-field system with random weights, symmetric by construction, has its "
+        "characteristic speeds within the range of σ(wx + b)"
+    )
     first = "its upwind densities converge to those of the closed-form flow at order 1"
     tail = "a Karhunen-Loève series of J terms leaves Σ_{j > J} λ_j of E ‖x‖²"
     off = part(table, "field")
@@ -326,7 +364,7 @@ def method_claims(table: pd.DataFrame, why: tuple[str, ...]) -> list[Claim]:
             0.0,
             largest(part(table, "hyperbolic")["value"]),
             1e-12,
-            "an eigenvalue outside, or a complex one",
+            "an eigenvalue outside",
             why,
         ),
         Claim(
@@ -384,6 +422,7 @@ def random_claims(table: pd.DataFrame, why: tuple[str, ...]) -> list[Claim]:
     size = "and is σ/√N, σ² = Var ℓ by the identity"
     honest = "95 % intervals from its own standard errors cover E ℓ that often"
     share = "the Sobol index of two germs together for ℓ of x = c₁ξ₁ + c₂ξ₂ is (4 c₁² c₂²/9) / Var ℓ"
+    same = f"ℓ = (x − y)² of Galerkin and collocation at K = {LAW_DEGREE}, and of the flow, has the law in closed form"
     covered = float(drawn["covered"].mean())
     return [
         Claim("U2.1", half, PAPER, "fitted slope", -0.5, float(slope), 3 * slope_error, "another slope", why),
@@ -422,6 +461,18 @@ def random_claims(table: pd.DataFrame, why: tuple[str, ...]) -> list[Claim]:
         ),
         *identities,
         Claim(
+            "U3.13",
+            same,
+            PAPER,
+            f"largest √N × Kolmogorov distance from the closed form, N = {LAW_DRAWS}",
+            float(kstwobign.isf(1e-3 / len(LAWS))),  # the quantile that chance exceeds once in a thousand such studies
+            largest(part(table, "law")["distance"]),
+            0.0,
+            "a larger distance: the surrogate has another law",
+            why,
+            "≤",
+        ),
+        Claim(
             "U3.3",
             share,
             DERIVED,
@@ -445,19 +496,32 @@ def main(save: str = "uncertainty") -> None:
     """The table, the record and the figures: errors over degree and draws, and the diagram of layers and degrees."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     study.record(save, study.constants(globals()), claims=claims(table))
-    names = {"number": "layers L", "predicted": "bound C₁/L + error of degree K", "value": "error", "case": ""}
+    names = {"number": "layers L", "value": "error", "case": ""}
+    names |= {"bound": "bound at K = 2: C₁/L + error of degree 2", "slope": "slope −1"}
     columns: dict[str, Any] = {"x": "number", "y": "value", "labels": names}
-    plot.curves(part(table, "diagram"), hue="case", lines=["predicted"], slopes=[-1], save=save, **columns)
+    diagram = part(table, "diagram")
+    diagram = diagram.assign(bound=diagram["predicted"].where(diagram["case"] == "K = 2"))
+    diagram = diagram.assign(slope=(0.5 * layer_constant() / diagram["number"]).where(diagram["case"] == "K = 1"))
+    plot.curves(diagram, hue="case", lines=["bound", "slope"], save=save, **columns)
+    method = part(table, "method")
+    methods = method.pivot(index="number", columns="case", values="value").reset_index()
+    decayed = methods["number"] ** -decay.POWER * method["predicted"].iloc[0] ** -methods["number"]
+    height = (methods["truncation"] / decayed)[methods["truncation"] > RESOLVED].max()
+    methods = methods.assign(rate=(height * decayed).where(height * decayed > ROUNDING))
     names = {"number": "degree K", "truncation": "truncation error", "y": "error"}
-    methods = part(table, "method").pivot(index="number", columns="case", values="value").reset_index()
-    both = ["Galerkin", "collocation"]
-    plot.curves(methods, x="number", y=both, lines=["truncation"], logx=None, labels=names, save=f"{save}_methods")
+    names |= {"rate": "C K^(−3/2) ρ^(−K), ρ predicted"}
+    both: dict[str, Any] = {"y": ["Galerkin", "collocation"], "lines": ["truncation", "rate"], "hollow": ["Galerkin"]}
+    plot.curves(methods, x="number", logx=None, labels=names, save=f"{save}_methods", **both)
     names = {"number": "draws N", "value": "root mean square error of E ℓ", "predicted": "σ/√N"}
     drawn = part(table, "monte carlo")
     plot.curves(drawn, lines=["predicted"], save=f"{save}_monte_carlo", **columns | {"labels": names})
     names = {"number": "s", "y": "x(T; s)", "first": "a realisation", "second": "another"}
-    lines: dict[str, Any] = {"mean": "value", "deviation": "deviation", "lines": ["first", "second"]}
+    names |= {"band": "all that germs in [−1, 1] attain"}
+    lines: dict[str, Any] = {"mean": "value", "band": ("low", "high"), "lines": ["first", "second"]}
     plot.bands(part(table, "signals"), x="number", by="case", labels=names, save=f"{save}_signals", **lines)
+    names = {"loss": "loss s", "value": f"P(ℓ ≤ s) of {LAW_DRAWS} draws", "predicted": "closed form"}
+    shown: dict[str, Any] = {"by": "case", "lines": ["predicted"], "logx": None, "logy": False, "labels": names}
+    plot.curves(part(table, "law"), x="loss", y="value", save=f"{save}_law", **shown)
 
 
 if __name__ == "__main__":

@@ -113,13 +113,24 @@ def test_curves_give_each_group_a_panel_and_the_figure_one_legend(table: pd.Data
     assert [text.get_text() for text in legend.get_texts()] == ["gap of values", "gap of weights"]
 
 
-def test_bands_are_two_deviations_around_the_mean() -> None:
+def test_hollow_curves_show_what_is_below_them(table: pd.DataFrame) -> None:
+    """Larger markers without a face, for a column or for a value of hue; the others keep theirs."""
+    figure = plot.curves(table, x="depth", y=["value_gap", "control_l2"], by="data", hollow=["control_l2"])
+    filled, hollow = figure.axes[0].lines[:2]
+    assert hollow.get_markerfacecolor() == "none" and filled.get_markerfacecolor() != "none"
+    assert hollow.get_markersize() > filled.get_markersize()
+    figure = plot.curves(table, x="depth", y="value_gap", hue="data", hollow=["b"])
+    assert [line.get_markerfacecolor() == "none" for line in figure.axes[0].lines[:2]] == [False, True]
+
+
+def test_bands_go_from_their_lower_to_their_upper_ends() -> None:
     """A panel per group, with its realisations in black and one legend."""
     s = np.linspace(0, 1, 5)
     parts = [
-        pd.DataFrame({"case": c, "s": s, "mean": k + s, "sd": 0.1 * k, "one": s**2}) for k, c in ((1, "a"), (2, "b"))
+        pd.DataFrame({"case": c, "s": s, "mean": k + s, "low": 0.8 * k + s, "high": 1.2 * k + s, "one": s**2})
+        for k, c in ((1, "a"), (2, "b"))
     ]
-    figure = plot.bands(pd.concat(parts), x="s", mean="mean", deviation="sd", lines=["one"], by="case")
+    figure = plot.bands(pd.concat(parts), x="s", mean="mean", band=("low", "high"), lines=["one"], by="case")
     for k, ax in enumerate(figure.axes, 1):
         (band,) = ax.collections
         vertices = band.get_paths()[0].vertices

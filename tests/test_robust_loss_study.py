@@ -14,22 +14,24 @@ from loading import load
 from planting import verdicts, with_failure
 
 from deeplimit import Problem, data, discrete, expansion
+from deeplimit.control import Layers
 from deeplimit.uncertainty import galerkin, germs, random_loss, robustness
 
 PROBLEM = Problem(data.scalar(), loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1})
+RING = Problem(data.ring(), loss="softmax", alpha=0.01, reduction="mean")
 SMALL: dict[str, Any] = {
-    "PROBLEMS": {"scalar, squared": PROBLEM},
+    "PROBLEMS": {"scalar, squared": PROBLEM, "ring, softmax": RING},
     "DEPTHS": [16, 32, 64, 128],
     "STARTS": 3,
     "NOISE": [0.01, 0.1],
     "DRAWS": 5000,
 }
-CLAIMS = [f"U3.{k}" for k in range(4, 13)]
+CLAIMS = [f"U3.{k}" for k in (*range(4, 13), 14)]
 
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    """The study of one small problem."""
+    """The study of two small problems."""
     return load("robust_loss", **SMALL)
 
 
@@ -77,9 +79,20 @@ PLANTED: list[tuple[str, tuple[Any, str, Any], list[str]]] = [
     (
         "states that are a hundredth too large",
         (discrete, "states", lambda *a: 1.01 * STATES(*a)),
-        ["U3.4", "U3.5", "U3.6", "U3.7", "U3.8"],
+        ["U3.4", "U3.6", "U3.7", "U3.8", "U3.14"],
     ),
-    ("the corrector's sign", (expansion, "corrector", opposite), ["U3.7", "U3.8"]),
+    (
+        "more noise in layers than in the limit",
+        (
+            robustness,
+            "losses",
+            lambda problem, found, spread: LOSSES(
+                problem, found, spread * (1.3 if isinstance(found.control, Layers) else 1)
+            ),
+        ),
+        ["U3.5", "U3.6", "U3.8"],
+    ),
+    ("the corrector's sign", (expansion, "corrector", opposite), ["U3.6", "U3.7", "U3.8", "U3.14"]),
     (
         "noise that is a twentieth too large",
         (robustness, "losses", lambda problem, control, spread: LOSSES(problem, control, 1.05 * spread)),

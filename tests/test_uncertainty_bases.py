@@ -246,3 +246,42 @@ def test_the_memory_limit_counts_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bases, "MEMORY", needed - 1)
     with pytest.raises(ValueError, match="Gauss nodes take"):
         basis.rule()
+
+
+def test_distances_between_bases_that_do_not_contain_one_another_are_those_of_all_polynomials() -> None:
+    """x = ξ₁³ξ₂² is in the total degree 5 and not in the hyperbolic cross 10, which has what the former has not."""
+    total, cross = Basis(5, ["uniform"] * 2), Basis(10, ["uniform"] * 2, "hyperbolic")
+
+    def x(xi: np.ndarray) -> np.ndarray:
+        return np.asarray(xi[:, 0] ** 3 * xi[:, 1] ** 2)
+
+    full, part = collocation.project(total, x), collocation.project(cross, x)
+    # the cut part is that of φ_3φ_2, φ_3φ_0 and φ_1φ_2 being in the cross: E x φ_3φ_2 = (2/(5√7)) (2/(3√5))
+    missing = 2 / (5 * math.sqrt(7)) * 2 / (3 * math.sqrt(5))
+    assert full.distance(part) == part.distance(full) == pytest.approx(missing, rel=1e-12)
+    assert math.sqrt(full.norm**2 - part.norm**2) == pytest.approx(missing, rel=1e-12)
+    both = full - part
+    assert both.basis.size == len({tuple(k) for basis in (total, cross) for k in basis.indices.tolist()})
+    assert not both.basis.indices[0].any()
+    xi = np.array([[0.3, -0.8], [0.9, 0.5]])
+    assert both.at(xi) == pytest.approx(full.at(xi) - part.at(xi), abs=1e-14)
+    with pytest.raises(ValueError, match="one set of germs"):
+        total.union(Basis(5, ["gaussian"] * 2))
+
+
+def test_polynomials_at_points_are_counted_as_the_array_they_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """N numbers for each point, however many germs a point has; the rule counts the same."""
+    basis = Basis(2, ["uniform"] * 3)
+    monkeypatch.setattr(bases, "MEMORY", 8.0 * basis.size * 6**3)
+    assert basis.at(basis.rule().xi).nbytes == 8 * basis.size * 6**3
+    with pytest.raises(ValueError, match=f"10 polynomials at {6**3 + 1} points"):
+        basis.at(np.zeros((6**3 + 1, 3)))
+
+
+def test_a_constant_has_no_sobol_indices() -> None:
+    """Its variance by collocation is that of rounding: NaN, and no shares of noise; the other component has its own."""
+    found = collocation.project(
+        Basis(6, ["uniform"] * 2), lambda xi: np.stack([np.full(len(xi), 0.1), 0.1 + 1e-6 * xi[:, 0]], 1)
+    )
+    for index in (sobol.first(found), sobol.total(found)):
+        assert np.isnan(index[:, 0]).all() and index[:, 1] == pytest.approx([1, 0], abs=1e-8)

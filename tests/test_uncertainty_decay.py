@@ -153,3 +153,11 @@ def test_bad_input_is_one_sentence() -> None:
         decay.radius(1, 0, 0)
     with pytest.raises(ValueError, match="mean must be finite"):
         decay.kink_constant(1, math.inf, 1)
+
+
+@pytest.mark.parametrize("growth", [-99.0, -101.0, -800.0, 800.0])
+def test_radii_of_extreme_growth_are_finite(growth: float) -> None:
+    """wT → −∞: sinh z = ±i e^{−wT} at z = log 2 − wT + iπ/2, and ρ ≈ 2|ξ*|; wT → ∞: ±i e^{−wT} is at the real axis."""
+    found = decay.radius(growth, 0.1, 1.0)
+    z = abs(complex(math.log(2) + abs(growth) - 0.1, math.pi / 2))
+    assert found == pytest.approx(2 * z if growth < 0 else 1.0, rel=1e-3)

@@ -155,6 +155,18 @@ def test_squared_loss_by_collocation_is_that_by_identities(trained: tuple[Proble
     assert loss.variance.sum() == pytest.approx(found.variance, rel=1e-12)
 
 
+def test_losses_of_layers_change_by_what_the_limit_predicts(trained: tuple[Problem, list[Minimum], Minimum]) -> None:
+    """n (ℓ_s of n layers − ℓ_s) → λ_s as a function of ξ, at order 1 again: not only in the mean."""
+    problem, nets, limit = trained
+    loss, change = robustness.changes(problem, limit, 0.2, basis_of(problem, 8))
+    assert loss.distance(robustness.measure(problem, limit, 0.2, basis_of(problem, 8)).loss) < 1e-9
+    misses = []
+    for n, net in zip(DEPTHS, nets, strict=True):
+        gap = robustness.measure(problem, net, 0.2, basis_of(problem, 8)).loss - loss
+        misses.append(Expansion(gap.basis, n * gap.coefficients).distance(change) / change.norm)
+    assert misses[-1] < 0.05 and misses[0] / misses[-1] == pytest.approx(4, rel=0.3)
+
+
 @pytest.mark.parametrize("spread", [0.1, 0.3])
 def test_robustness_converges_at_order_one_with_the_predicted_constants(
     trained: tuple[Problem, list[Minimum], Minimum], spread: float

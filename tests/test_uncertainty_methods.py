@@ -290,10 +290,76 @@ def test_the_system_is_hyperbolic_within_the_range_of_the_activation(name: str) 
 
 
 def test_mass_that_leaves_is_counted() -> None:
-    """A constant velocity of 2 carries all mass out of the interval."""
-    edges, basis = np.linspace(0, 1, 41), Basis(0)
-    density = transport.solve(Expansion(basis, np.ones((1, 40))), edges, 0.0, 2.0, "identity", 2.0)
+    """A constant velocity of 2 carries all mass out of the interval; without leave for it that is an error."""
+    edges, flat = np.linspace(0, 1, 41), Expansion(Basis(0), np.ones((1, 40)))
+    density = transport.solve(flat, edges, 0.0, 2.0, "identity", 2.0, leak=1.1)
     assert density.leaked == pytest.approx(1, abs=1e-6) and density.mass[0] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match=r"\[0, 1\] loses mass: .* left it by time .*; take wider edges"):
+        transport.solve(flat, edges, 0.0, 2.0, "identity", 2.0)
+
+
+def test_mass_that_leaves_at_both_ends_is_not_cancelled() -> None:
+    """x' = ±2 with ξ = ±1 and none in the mean: a half leaves on either side."""
+    edges, basis = np.linspace(-1, 1, 41), Basis(1)
+    even = Expansion(basis, np.array([np.full(40, 0.5), np.zeros(40)]))
+    found = transport.solve(even, edges, 2.0, 0.0, "identity", 1.0, leak=2.0)
+    assert found.leaked > 0.5
+
+
+def test_weights_that_vary_in_time_move_densities_to_those_of_the_closed_form() -> None:
+    """x' = ξ cos(2t) + sin(t)/2 shifts g by ξ sin(2T)/2 + (1 − cos T)/2: order 1; frozen at t = 0 it is far off."""
+    basis, time, errors = Basis(9), 2.0, []
+
+    def b(t: float, xi: np.ndarray) -> np.ndarray:
+        return xi[:, 0] * math.cos(2 * t) + math.sin(t) / 2
+
+    def shifted(xi: np.ndarray, edges: np.ndarray) -> np.ndarray:
+        move = xi[:, :1] * math.sin(2 * time) / 2 + (1 - math.cos(time)) / 2
+        return cells(edges, edges - move)
+
+    for number in (200, 400, 800):
+        edges = np.linspace(-4, 5, number + 1)
+        initial = collocation.project(basis, lambda xi, e=edges: np.tile(cells(e, e), (len(xi), 1)))
+        found = transport.solve(initial, edges, 0.0, b, "identity", time)
+        expected = collocation.project(basis, lambda xi, e=edges: shifted(xi, e), nodes=24)
+        errors.append(found.l1(expected))
+    assert np.log2(np.array(errors[:-1]) / errors[1:]) == pytest.approx(1, abs=0.1) and errors[-1] < 0.1
+
+
+def test_a_speed_that_begins_at_zero_is_followed() -> None:
+    """x' = sin t: the fastest wave is looked for over all of the time, not at its start."""
+    edges = np.linspace(-3, 4, 351)
+    start = Expansion(Basis(0), cells(edges, edges)[None])
+    found = transport.solve(start, edges, 0.0, lambda t, xi: math.sin(t), "identity", 2.0)
+    expected = cells(edges, edges - (1 - math.cos(2.0)))
+    assert found.l1(Expansion(Basis(0), expected[None])) < 0.05 and found.steps >= 100
+
+
+@pytest.mark.parametrize("P", [2, 3])
+def test_values_of_weights_are_read_by_their_shape_alone(P: int) -> None:
+    """With P = d draws too: (P,) is a number for each draw, (P, d, d) a matrix, (P, d) a bias, as for any other P."""
+    generator = np.random.default_rng(0)
+    xi, x, pairs = (generator.normal(size=shape) for shape in ((P, 1), (P, 2), (P, 5, 2)))
+    w, matrix, b = (generator.normal(size=shape) for shape in ((P,), (P, 2, 2), (P, 2)))
+    for signal in (x, pairs):
+        single = velocities.simresnet(lambda t, xi: w, lambda t, xi: w[:, None], "identity")(0.0, signal, xi)
+        several = velocities.simresnet(lambda t, xi: matrix, lambda t, xi: b, "identity")(0.0, signal, xi)
+        for k in range(P):
+            assert single[k] == pytest.approx(w[k] * signal[k] + w[k])
+            assert several[k] == pytest.approx(signal[k] @ matrix[k].T + b[k])
+    for wrong in (matrix[0, :, :1], np.ones((P, P + 1)), np.ones((1, 2, 2))):
+        with pytest.raises(ValueError, match=r"w must be a number, or .* nothing is broadcast"):
+            velocities.simresnet(lambda t, xi, wrong=wrong: wrong if wrong.shape != (P, 1) else np.ones(7), 0.0)(
+                0.0, x, xi
+            )
+    with pytest.raises(ValueError, match=r"w must be a number, or .* got shape \(2, 2\)"):
+        velocities.simresnet(lambda t, xi: matrix[0], 0.0)(0.0, x, xi)
+
+
+def flat(coefficients: list[list[float]], steps: int | None = None) -> transport.Density:
+    """Two cells of [0, 1], moved by x' = 1."""
+    start = Expansion(Basis(1), np.array(coefficients, dtype=float))
+    return transport.solve(start, np.array([0, 0.5, 1]), 0.0, 1.0, "identity", 1.0, steps=steps)
 
 
 SMALL = Basis(2)
@@ -314,6 +380,11 @@ BAD = [
     (lambda: fields.karhunen_loeve(np.zeros(2), np.eye(2), 2).at(np.zeros((4, 1))), "the 2 germs of the field"),
     (lambda: transport.solve(Expansion(SMALL, np.ones((3, 2))), np.array([0, 1, 3.0]), 1, 0), "equally spaced"),
     (lambda: transport.solve(Expansion(SMALL, np.ones((3, 3))), np.array([0, 1, 2.0]), 1, 0), "one average for each"),
+    (lambda: flat([[2, 2], [0, 0]]), "mass 1 at every ξ, got 2 in the mean"),
+    (lambda: flat([[1, 1], [0.5, 0]]), "a deviation of 0.25"),
+    (lambda: flat([[3, -1], [0, 0]]), "start must not be negative, got a least mean of -1"),
+    (lambda: flat([[1, 1], [2, -2]]), "negative mass over all ξ"),
+    (lambda: flat([[1, 1], [0, 0]], steps=1), "crosses 2 cells in it"),
 ]
 
 

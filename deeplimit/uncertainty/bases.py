@@ -59,9 +59,25 @@ class Basis:
         if truncation not in indices_.SETS:
             raise ValueError(f"truncation must be one of {', '.join(indices_.SETS)}, got {truncation!r}")
         found = germs_.several(germs)
-        values = {"degree": degree, "germs": found, "truncation": truncation}
-        for name, value in (values | {"indices": indices_.SETS[truncation](len(found), degree)}).items():
-            object.__setattr__(self, name, value)
+        _fill(self, degree, found, truncation, indices_.SETS[truncation](len(found), degree))
+
+    def union(self, other: Basis) -> Basis:
+        """The basis of all polynomials that are in this one or in the other, of truncation "union" if neither has all.
+
+        Raises
+        ------
+        ValueError
+            If the germs differ.
+        """
+        if self.germs != other.germs:
+            raise ValueError(f"a union of bases needs one set of germs, got {self.germs} and {other.germs}")
+        own, others = ({tuple(k) for k in basis.indices.tolist()} for basis in (self, other))
+        if others <= own:
+            return self
+        if own <= others:
+            return other
+        both = indices_.ordered(own | others)
+        return _fill(Basis.__new__(Basis), max(self.degree, other.degree), self.germs, "union", both)
 
     @property
     def dimension(self) -> int:
@@ -89,7 +105,8 @@ class Basis:
         xi = np.asarray(xi, dtype=float)
         if xi.ndim == 0 or xi.shape[-1] != self.dimension:
             raise ValueError(f"xi must have the {self.dimension} germs in its last dimension, got shape {xi.shape}")
-        _check_memory(f"{self.size} polynomials at {xi.size // self.dimension} points", self.size * xi.size)
+        points = xi.size // self.dimension
+        _check_memory(f"{self.size} polynomials at {points} points", self.size * points)
         values = np.ones((*xi.shape[:-1], self.size))
         for j, germ in enumerate(self.germs):
             values *= germ.polynomials(xi[..., j], self.degree)[..., self.indices[:, j]]
@@ -140,6 +157,14 @@ class Basis:
         for germ, own, other in zip(self.germs, self.indices.T, onto.indices.T, strict=True):
             found *= _triples(germ, self.degree, onto.degree)[own[:, None, None], own[:, None], other]
         return found
+
+
+def _fill(basis: Basis, degree: int, germs: tuple[Germ, ...], truncation: str, indices: np.ndarray) -> Basis:
+    """The basis with its attributes set."""
+    values = {"degree": degree, "germs": germs, "truncation": truncation, "indices": indices}
+    for name, value in values.items():
+        object.__setattr__(basis, name, value)
+    return basis
 
 
 def _triples(germ: Germ, degree: int, other: int) -> np.ndarray:

@@ -81,9 +81,9 @@ class Expansion:
         return Expansion(basis, found)
 
     def __sub__(self, other: Expansion) -> Expansion:
-        """x − y, in the larger of the two bases; their degrees may differ."""
-        large = self.basis if self.basis.size >= other.basis.size else other.basis
-        return Expansion(large, self.onto(large).coefficients - other.onto(large).coefficients)
+        """x − y, with all polynomials of both bases; neither needs to contain the other."""
+        both = self.basis.union(other.basis)
+        return Expansion(both, self.onto(both).coefficients - other.onto(both).coefficients)
 
     def distance(self, other: Expansion) -> float:
         """√(E |x − y|²)."""

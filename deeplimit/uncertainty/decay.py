@@ -21,6 +21,7 @@ from deeplimit import checks
 SHEETS = 3  # periods of πi looked at on either side
 POWER = 1.5  # of 1/k, for a square root
 SMALLEST = 1e-13  # of the largest coefficient, down to which they are told from rounding
+LARGE = 100  # −wT from which e^{−wT} is not computed
 FIRST = 2  # degree of the first coefficient that is fitted
 FEWEST = 8  # coefficients to fit one pair of singularities to
 ANGLES = 48  # starts of the search for one angle
@@ -43,7 +44,10 @@ def singularities(growth: float, mean: float, spread: float) -> np.ndarray:
     """
     growth, mean = checks.number("growth", growth), checks.number("mean", mean)
     spread = checks.positive("spread", spread)
-    one = np.arcsinh(1j * math.exp(-growth) + 0j)
+    if growth < -LARGE:
+        one = complex(math.log(2) - growth, math.pi / 2)  # arsinh(iy) = log 2y + iπ/2 to rounding, without e^{−wT}
+    else:
+        one = complex(np.arcsinh(1j * math.exp(-growth) + 0j))
     points = np.array([one, -one, 1j * math.pi - one, 1j * math.pi + one])
     shifts = 2j * math.pi * np.arange(-SHEETS, SHEETS + 1)
     return ((points[:, None] + shifts).ravel() - mean) / spread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 
 import numpy as np
@@ -51,6 +51,11 @@ def _within(dimension: int, degree: int, cost: Callable[[tuple[int, ...]], int])
                     "truncation='hyperbolic', or use Monte Carlo"
                 )
         found = longer
+    return ordered(found)
+
+
+def ordered(found: Iterable[tuple[int, ...]]) -> np.ndarray:
+    """Indices as an array (N, d), by total degree and then by the first variables, 0 first."""
     return np.array(sorted(found, key=lambda k: (sum(k), [-j for j in k])))
 
 

@@ -4,7 +4,7 @@ The noise of every sample is independent of the others', so that for ℓ_s(ξ) =
 of the data term is w Σ_s E ℓ_s and its variance w² Σ_s Var ℓ_s, w = 1 or 1/S.
 
 Along minimisers Θ^(n) = Θ* + η/n + O(n⁻²) both tend to those of the limit at order 1, with constants that the limit
-predicts (derived here, see `constants`). Unlike the constant of min E_n they depend on η, as Θ* minimises the loss
+predicts (derived here, see `changes`). Unlike the constant of min E_n they depend on η, as Θ* minimises the loss
 without noise.
 """
 
@@ -131,20 +131,18 @@ def measure(problem: Problem, control: Minimum | Layers | Curve, spread: float, 
     return Robustness(loss, w * float(loss.mean.sum()), w**2 * variance, w * float(clean.sum()), tail)
 
 
-def constants(
+def changes(
     problem: Problem, limit: Minimum | Curve, spread: float, basis: Basis, nodes: int | None = None
-) -> tuple[float, float]:
-    """What n times the gaps of mean and variance between networks and limit tend to, from the limit alone.
+) -> tuple[Expansion, Expansion]:
+    """ℓ_s of the limit and λ_s, coefficients (N, S): with n layers the loss is ℓ_s + λ_s/n + O(n⁻²).
 
-    ℓ_s changes by λ_s/n + O(n⁻²), λ_s = ∇L(z_s) · (W e_s(1) + η_W X_s(1) + η_c), where Θ^(n) = Θ* + η/n + O(n⁻²) and
-    e' = D_x f e + σ'(KX + b) ∘ (η_K X + η_b) − X''/2, e(0) = 0, all at X_s(0) = x_s + δξ. Hence
-
-        mean  w Σ_s E λ_s,   variance  2 w² Σ_s E[(ℓ_s − E ℓ_s) λ_s].
+    λ_s = ∇L(z_s) · (W e_s(1) + η_W X_s(1) + η_c), where Θ^(n) = Θ* + η/n + O(n⁻²) and
+    e' = D_x f e + σ'(KX + b) ∘ (η_K X + η_b) − X''/2, e(0) = 0, all at X_s(0) = x_s + δξ.
 
     Parameters
     ----------
     nodes
-        Of the Gauss rule for E, in each germ.
+        Of Gauss's rule, in each germ.
 
     Raises
     ------
@@ -153,22 +151,38 @@ def constants(
     """
     curve = limit.control if isinstance(limit, Minimum) else limit
     eta, rule = expansion.corrector(problem, curve), basis.rule(nodes)
-    shifts = spread * torch.as_tensor(rule.xi)[:, None]
-    loss, change = (torch.stack(part) for part in zip(*(_change(problem, curve, eta, s) for s in shifts), strict=True))
-    omega = torch.as_tensor(rule.weights)
-    centred = loss - omega @ loss
+    steps = STEPS_PER_TERM * curve.basis.size * STAGES
+    blocks = (spread * torch.as_tensor(rule.xi)).split(max(1, STATES // (steps * problem.data.x.numel())))
+    values = zip(*(_change(problem, curve, eta, block) for block in blocks), strict=True)
+    loss, change = (collocation.fit(basis, rule, torch.cat(part).numpy()) for part in values)
+    return loss, change
+
+
+def constants(
+    problem: Problem, limit: Minimum | Curve, spread: float, basis: Basis, nodes: int | None = None
+) -> tuple[float, float]:
+    """What n times the gaps of mean and variance between networks and limit tend to, from the limit alone.
+
+    With the ℓ_s and λ_s of `changes`, arguments and errors as there,
+
+        mean  w Σ_s E λ_s,   variance  2 w² Σ_s Cov(ℓ_s, λ_s).
+    """
+    loss, change = changes(problem, limit, spread, basis, nodes)
     w = problem.weight
-    return w * float((omega @ change).sum()), 2 * w**2 * float((omega @ (centred * change)).sum())
+    covariance = float((loss.coefficients[1:] * change.coefficients[1:]).sum())
+    return w * float(change.mean.sum()), 2 * w**2 * covariance
 
 
-def _change(problem: Problem, curve: Curve, eta: Curve, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """ℓ_s and λ_s of the shifted inputs, (S,) each."""
+def _change(problem: Problem, curve: Curve, eta: Curve, shifts: Tensor) -> tuple[Tensor, Tensor]:
+    """ℓ_s and λ_s of the inputs with P shifts (P, d), (P, S) each."""
     flow, activation = Flow(DORMAND_PRINCE8, STEPS_PER_TERM * curve.basis.size, graded=True), problem.activation
     (K, b), (dK, db), (eta_K, eta_b) = curve.at(flow.times), curve.derivative(flow.times), eta.at(flow.times)
-    Y, Z = flow.forward(problem.data.x + shift, K, b, activation)
+    x, y = (problem.data.x + shifts[:, None]).reshape(-1, problem.width), problem.y.repeat(len(shifts), 1)
+    Y, Z = flow.forward(x, K, b, activation)
     X = Y[:-1]
     defect = -0.5 * (X @ dK.mT + activation.value(Z) @ K.mT + db[:, None])
     e, _ = flow.tangent(flow.slopes(activation, Z), K, defect + X @ eta_K.mT + eta_b[:, None])
     z = Y[-1] @ curve.W.T + curve.c
     moved = e[-1] @ curve.W.T + Y[-1] @ eta.W.T + eta.c
-    return problem.loss.value(z, problem.y), (problem.loss.gradient(z, problem.y) * moved).sum(1)
+    loss, change = problem.loss.value(z, y), (problem.loss.gradient(z, y) * moved).sum(1)
+    return loss.reshape(len(shifts), -1), change.reshape(len(shifts), -1)

@@ -11,6 +11,8 @@ import numpy as np
 
 from deeplimit.uncertainty.chaos import Expansion
 
+SMALLEST = 1e-26  # of E x²: a variance below it is that of rounding
+
 
 def share(expansion: Expansion, germs: Iterable[int]) -> np.ndarray:
     """S_u = Σ x̂_k² / Var x over the k that depend on all germs of u = {i, j, …} and on no other.
@@ -22,7 +24,7 @@ def share(expansion: Expansion, germs: Iterable[int]) -> np.ndarray:
 
     Returns
     -------
-    Shape of x; NaN where x has no variance.
+    Shape of x; NaN where x has no variance, or one below 10⁻²⁶ E x², which is that of rounding.
 
     Raises
     ------
@@ -48,7 +50,6 @@ def total(expansion: Expansion) -> np.ndarray:
 
 
 def _part(expansion: Expansion, chosen: np.ndarray) -> np.ndarray:
-    variance = expansion.variance
-    with np.errstate(invalid="ignore"):
-        found: np.ndarray = (expansion.coefficients[chosen] ** 2).sum(0) / np.where(variance > 0, variance, np.nan)
-    return found
+    variance, energy = expansion.variance, (expansion.coefficients**2).sum(0)
+    known = np.where(variance > SMALLEST * energy, variance, np.nan)
+    return np.asarray((expansion.coefficients[chosen] ** 2).sum(0) / known)

@@ -27,10 +27,13 @@ def simresnet(w: Weight, b: Weight, activation: str | Activation = "tanh") -> Ve
     Parameters
     ----------
     w
-        A number, or a matrix (d, d) for signals (…, d); or a function of t and ξ, with values (P, d, d) for a random
-        matrix, and otherwise values that broadcast with x (P, …).
+        A number, or a matrix (d, d) for signals (…, d); or a function of t and ξ (P, d'), with values () or (P,) or
+        (P, 1), a number for each ξ, or (P, d, d), a matrix for each.
     b
-        A number, a vector (d,), or a function of t and ξ with values that broadcast with x.
+        A number, or a vector (d,); or a function of t and ξ, with values (), (P,) or (P, 1), a number for each ξ, or
+        (P, d), a vector for each.
+
+    The velocity raises ValueError for values of any other shape: nothing is broadcast between draws and features.
 
     References
     ----------
@@ -40,10 +43,28 @@ def simresnet(w: Weight, b: Weight, activation: str | Activation = "tanh") -> Ve
 
     def velocity(t: float, x: np.ndarray, xi: np.ndarray) -> np.ndarray:
         W, shift = (np.asarray(part(t, xi) if callable(part) else part, dtype=float) for part in (w, b))
-        matrix = W.ndim == (3 if callable(w) else 2)
-        return value((np.einsum("...ij,...j->...i", W, x) if matrix else W * x) + shift)
+        W, shift = _one_each("w", W, callable(w), x, 2), _one_each("b", shift, callable(b), x, 1)
+        # W[…, i, j] has the dimensions of x and one more where it is a matrix
+        return value((np.einsum("...ij,...j->...i", W, x) if W.ndim > x.ndim else W * x) + shift)
 
     return velocity
+
+
+def _one_each(name: str, values: np.ndarray, random: bool, x: np.ndarray, order: int) -> np.ndarray:
+    """Numbers, or arrays of an order in d, for all ξ or one for each, in dimensions that fit x, (P, …) or (P, …, d)."""
+    P, d = len(x), x.shape[-1] if x.ndim > 1 else 0
+    if values.ndim == 0:
+        return values
+    if random and values.shape in ((P,), (P, 1)):
+        return values.reshape(P, *[1] * (x.ndim - 1))
+    if d and values.shape == (*[P] * random, *[d] * order):
+        return values.reshape(*[P] * random, *[1] * (x.ndim - 1 - random), *[d] * order)
+    allowed = ["a number", *[f"({P},) or ({P}, 1)"] * random]
+    allowed += [str((*[P] * random, *[d] * order))] * (d > 0)
+    raise ValueError(
+        f"{name} must be {', or '.join(allowed)}, for {P} draws of signals of shape {x.shape[1:]}, got shape "
+        f"{values.shape}: nothing is broadcast between draws and features"
+    )
 
 
 def trained(problem: Problem, control: Layers | Curve) -> Velocity:
