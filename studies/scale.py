@@ -68,12 +68,14 @@ def main(save: str = "scale") -> None:
     study.record(save, study.constants(globals()))
     labels = {
         "depth": "depth n",
-        "evaluations": "gradients and products of the minimisation",
-        "certificate_products": "products of the certificate",
-        "coarse_products": "products of the coarse Hessian",
+        "evaluations": "of the minimisation",
+        "certificate_products": "of the certificate",
+        "coarse_products": "of a coarse Hessian",
     }
     drawn = table.replace({"coarse_products": {0: np.nan}})
-    plot.curves(drawn, x="depth", y=list(labels)[1:], labels=labels, save=save)
+    plot.curves(
+        drawn, x="depth", y=list(labels)[1:], labels=labels | {"y": "gradients and Hessian products"}, save=save
+    )
 
 
 if __name__ == "__main__":
