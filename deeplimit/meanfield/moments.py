@@ -112,12 +112,12 @@ def integrated(w: Feedback, b: Feedback, t: float, moments: np.ndarray) -> np.nd
     return _solve(rates, checks.number("t", t), start)
 
 
-def keeping_mean(w: float) -> Feedback:
+def keeping_mean(w: float) -> Callable[[float, np.ndarray], float]:
     """b = −w m_1: then m_1' = 0, and for w < 0 the law tends to a Dirac mass at its mean."""
     return lambda _, m: -w * float(m[1])
 
 
-def keeping_energy(w: float) -> Feedback:
+def keeping_energy(w: float) -> Callable[[float, np.ndarray], float]:
     """b = −w m_2/m_1: then m_2' = 0, and for w < 0 < m_1 the law tends to a Dirac mass at √m_2.
 
     Raises
