@@ -538,7 +538,7 @@ def draw_figures(table: pd.DataFrame, save: str) -> None:
     labels = LABELS | {
         "size": "time t |w|",
         "y": "entropy relative to the law at rest",
-        "predicted": "Gaussian, predicted: 2 e^(−2|w|t)",
+        "predicted": "Gaussian, predicted:\n2 e^(−2|w|t)",
     }
     columns: dict[str, Any] = {"x": "size", "y": "gap", "hue": "family"}
     plot.curves(parts["entropy"], **columns, lines=["predicted"], logx=None, labels=labels, save=f"{save}_entropy")
