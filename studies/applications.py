@@ -232,23 +232,28 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
+def words(time: float) -> str:
+    """The step is fixed, so that the time grows with the number of layers."""
+    return f"T = {time:g}: {int(64 * time)} layers of 1/64" if time else "T = 0: data"
+
+
 def draw_figures(save: str) -> None:
-    """The law of the lengths, and the cloud, at growing depth; one unit of time is 64 layers."""
+    """The law of the lengths, and the cloud, after more and more layers of the step 1/64."""
     level, found = (np.arange(600) + 0.5) / 600, []
     x = LOW + (HIGH - LOW) * level
     for name, title in (("tanh", "tanh(x − 4)"), ("gcu", "growing cosine unit of x − 4")):
         for time in SHOWN:
             depth = int(64 * time)
             at = particles.network(name, 1.0, -THRESHOLD, time, depth, x) if depth else x
-            found.append(pd.DataFrame({"x": at, "level": level, "curve": f"{depth} layers", "unit": title}))
+            found.append(pd.DataFrame({"x": at, "level": level, "curve": words(time), "unit": title}))
     goal = np.where(x < THRESHOLD, THRESHOLD - math.pi / 2, THRESHOLD + math.pi / 2)
     found.append(pd.DataFrame({"x": goal, "level": level, "curve": "limit, predicted", "unit": title}))
     labels = {"x": "length x", "level": "share of signals below x"}
     plot.laws(
         pd.concat(found), y="level", by="unit", hue="curve", dashed=["limit, predicted"], labels=labels, save=save
     )
-    clouds = [(fitted(int(64 * time), time) if time else cloud(), int(64 * time)) for time in SHOWN]
-    table = pd.concat([pd.DataFrame(at, columns=["x", "y"]).assign(depth=f"{n} layers") for at, n in clouds])
+    clouds = [(fitted(int(64 * time), time) if time else cloud(), time) for time in SHOWN]
+    table = pd.concat([pd.DataFrame(at, columns=["x", "y"]).assign(depth=words(time)) for at, time in clouds])
     plot.clouds(table, by="depth", line=(A, C), labels={"x": "x", "y": "y"}, save=f"{save}_line")
 
 

@@ -40,10 +40,11 @@ DEPTHS = [16, 32, 64, 128, 256]
 STEPS = [0.1, 0.05, 0.025, 0.0125]  # of the finite differences
 QUANTILES = [8, 16, 32, 64, 128]  # trained on
 DRAWN = [64, 256, 1024]
-REPLICAS = 20
+REPLICAS = 400  # of the gradients
+TRAININGS = 100
 LIMITS = [256, 512, 1024]  # quantiles that the minimum for the law is extrapolated from
 
-QUICK = {"DRAWN": [16, 256], "REPLICAS": 24, "QUANTILES": [8, 16, 32, 64], "LIMITS": [128, 256, 512]}
+QUICK = {"DRAWN": [16, 256], "REPLICAS": 100, "TRAININGS": 24, "QUANTILES": [8, 16, 32, 64], "LIMITS": [128, 256, 512]}
 
 NODES = 48  # of Gauss's rules in x and in t
 MANY = 1024  # quantiles, extrapolated, that stand for the law where points must have equal masses
@@ -61,7 +62,7 @@ def points() -> Iterator[tuple[str, float, int]]:
     yield from (("quantiles", S, 0) for S in SAMPLES)
     yield from (("independent", S, replica) for S in SAMPLES for replica in range(REPLICAS))
     yield from (("trained, quantiles", S, 0) for S in QUANTILES)
-    yield from (("trained, independent", S, replica) for S in DRAWN for replica in range(REPLICAS))
+    yield from (("trained, independent", S, replica) for S in DRAWN for replica in range(TRAININGS))
 
 
 def measure(row: int) -> Row:
@@ -289,7 +290,7 @@ def random_claims(name: str, rows: pd.DataFrame, what: str, source: str, why: tu
     """Exponent and constant of a random error; each root mean square has a relative standard error of (2R)^(−½)."""
     heights, number = rms(rows), int(name.split(".")[1])
     ratio = heights / rows.groupby("size")["predicted"].first()
-    x, one = np.log(heights.index.to_numpy(dtype=float)), 1 / math.sqrt(2 * REPLICAS)
+    x, one = np.log(heights.index.to_numpy(dtype=float)), 1 / math.sqrt(2 * rows.groupby("size").size().min())
     return [
         Claim(
             name,
@@ -399,17 +400,25 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 def draw_figures(table: pd.DataFrame, save: str) -> None:
     """Errors of gradients and of minima against the number of data."""
     titles = {"independent": "independent", "quantiles": "quantiles"}
-    shown = []
+    shown: list[pd.DataFrame] = []
     for what, prefix in (("gradient", ""), ("minimum", "trained, ")):
         for kind in titles:
             rows = table[table["part"] == prefix + kind]
             heights = rms(rows).rename("error").reset_index()
             known = rows.groupby("size")["predicted"].first().abs().to_numpy()
             known = known if prefix or kind == "independent" else np.nan * known
-            shown.append(heights.assign(what=what, kind=kind, predicted=known))
-    labels = {"size": "number of data S", "error": "error, root mean square", "predicted": "predicted", "kind": ""}
-    columns: dict[str, Any] = {"x": "size", "y": "error", "by": "what", "hue": "kind", "lines": ["predicted"]}
-    plot.curves(pd.concat(shown), **columns, slopes=[-0.5, -2], labels=labels, save=save)
+            slope = heights["error"][0] * (heights["size"] / heights["size"][0]) ** -2.0
+            slope = 0 * slope + np.nan if kind == "independent" or prefix else 0.5 * slope
+            shown.append(heights.assign(what=what, kind=kind, predicted=known, slope=slope))
+    labels = {
+        "size": "number of data S",
+        "error": "error, root mean square",
+        "predicted": "predicted, constant included:\nS^(−½) independent, S⁻² quantiles",
+        "slope": "S⁻², no constant predicted",
+        "kind": "",
+    }
+    columns: dict[str, Any] = {"x": "size", "y": "error", "by": "what", "hue": "kind", "lines": ["predicted", "slope"]}
+    plot.curves(pd.concat(shown), **columns, labels=labels, save=save)
 
 
 def main(save: str = "mean_field_training") -> None:

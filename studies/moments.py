@@ -107,11 +107,13 @@ def layers(case: str, depth: int, time: float) -> Row:
 
 
 def bias(case: str, start: np.ndarray) -> Any:
-    """b of a choice, as a number or a function of time."""
+    """b of a choice, as a number or a function of time, with the moments that the law has by the closed forms."""
     if case == MEAN:
-        return -W * float(start[1])
+        keeping = moments.keeping_mean(W)
+        return lambda t: keeping(t, start)
     if case == ENERGY:
-        return lambda t: -W * float(start[2]) / moments.mean_at_kept_energy(W, t, start)
+        keeping = moments.keeping_energy(W)
+        return lambda t: keeping(t, np.array([1.0, moments.mean_at_kept_energy(W, t, start), start[2]]))
     return CONSTANT if case == CONST else 0.0
 
 

@@ -67,10 +67,28 @@ def test_densities_of_layers_are_those_of_particles() -> None:
 
 @pytest.mark.parametrize("shape", ["root", "jacobi"])
 def test_particles_outside_the_support_come_back(shape: str) -> None:
-    """Below 0 the noise is off, and the layer is the one without noise."""
-    d = Diffusion("identity", -1.0, 0.5, 0.9, shape)
-    outside = np.array([-0.3, -0.01])
-    assert diffusion.simulate(d, outside, 0.1, 1) == pytest.approx(outside + 0.1 * (0.5 - outside), rel=1e-15)
+    """Below 0 the noise is off, and the layer is the one without noise: after one layer with it that has left."""
+    d = Diffusion("identity", -1.0, 0.01, 0.9, shape)
+    once, twice = (diffusion.simulate(d, np.full(200, 0.01), 0.1 * layers, layers, seed=1) for layers in (1, 2))
+    outside = once < 0
+    assert outside.sum() > 20
+    assert twice[outside] == pytest.approx(once[outside] + 0.1 * (0.01 - once[outside]), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("d", "x", "depth", "sentence"),
+    [
+        (OU, [0.0, math.nan], 10, "x must be finite"),
+        (Diffusion("identity", -1.0, 0.5, 0.9, "root"), [0.1, -0.1], 10, r"support \[0, inf\] of the law, got -0\.1"),
+        (Diffusion("identity", -1.0, 0.5, 0.9, "jacobi"), [1.2], 10, r"support \[0, 1\] of the law, got 1\.2"),
+        (OU, [0.0], 5, r"at least T \|w\| Lip σ/2 = 6 .* got 5: take 6 or more layers"),
+    ],
+)
+def test_what_no_network_takes_is_refused(d: Diffusion, x: list[float], depth: int, sentence: str) -> None:
+    """Beyond |1 + hw| = 1 affine layers blow up: 6 of them on [0, 10] with w = −1.2 do not."""
+    with pytest.raises(ValueError, match=sentence):
+        diffusion.simulate(d, x, 10.0, depth)
+    assert np.isfinite(diffusion.simulate(OU, [0.0], 10.0, 6)).all()
 
 
 def test_seeds_tell_runs_apart() -> None:
@@ -93,6 +111,24 @@ def test_what_is_no_diffusion_is_refused(changes: dict[str, Any], sentence: str)
     given: dict[str, Any] = {"activation": "tanh", "w": -1.0, "b": 0.0, "noise": 1.0}
     with pytest.raises(ValueError, match=sentence):
         Diffusion(**given | changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda g: -g, "density must not be negative"),
+        (lambda g: 2 * g, "density must have mass 1, got 2"),
+        (lambda g: g[1:], r"shape \(500,\), got \(499,\)"),
+        (lambda g: np.nan * g, "density must be finite"),
+    ],
+)
+def test_layers_ask_for_a_density(change: Any, sentence: str) -> None:
+    """And for nodes that the rule is for."""
+    x = np.linspace(-5, 6, 500)
+    with pytest.raises(ValueError, match=sentence):
+        diffusion.layers(OU, x, change(stats.norm(START, 0.4).pdf(x)), TIME, DEPTH)
+    with pytest.raises(ValueError, match="equally spaced, increasing nodes"):
+        diffusion.layers(OU, x**3, stats.norm(START, 0.4).pdf(x), TIME, DEPTH)
 
 
 def test_layers_ask_for_constant_noise_and_fine_nodes() -> None:

@@ -161,3 +161,46 @@ def test_kept_times_divide_the_steps() -> None:
     scheme = ChangCooper(TANH, -3, 3, 20)
     with pytest.raises(ValueError, match="steps must be a multiple of keep, got 7 and 2"):
         scheme.evolve(scheme.steady(), 1.0, 7, keep=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda g: -g, "density must not be negative, got -"),
+        (lambda g: 3 * g, "density must have mass 1, got 3"),
+        (lambda g: g[1:], r"shape \(20,\), got \(19,\)"),
+        (lambda g: np.inf * g, "density must be finite"),
+    ],
+)
+def test_what_is_no_density_does_not_evolve(change: Any, sentence: str) -> None:
+    """One sentence each; what evolved evolves on."""
+    scheme = ChangCooper(TANH, -3, 3, 20)
+    with pytest.raises(ValueError, match=sentence):
+        scheme.evolve(change(scheme.steady()), 1.0, 2)
+    spike = scheme.density(lambda x: np.arange(20) == 3)
+    halfway = scheme.evolve(spike, 1.0, 2)
+    assert scheme.evolve(halfway[-1], 1.0, 2)[-1] == pytest.approx(scheme.evolve(spike, 2.0, 4)[-1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x: 0 * x, "not 0 at all centres, got values from 0 to 0"),
+        (lambda x: x, "must not be negative .* from -2.85 to 2.85"),
+        (lambda x: x[1:], r"one value for each centre, \(20,\), got \(19,\)"),
+        (lambda x: np.nan * x, "the density must be finite"),
+    ],
+)
+def test_what_is_no_density_is_not_normalised(function: Any, sentence: str) -> None:
+    """One sentence each."""
+    with pytest.raises(ValueError, match=sentence):
+        ChangCooper(TANH, -3, 3, 20).density(function)
+
+
+def test_the_relative_entropy_is_finite_where_the_law_at_rest_underflows() -> None:
+    """Gaussians N(40, ½) and N(0, ½): (m − m_∞)²/2V = 1600, where e^(−1600) is no number."""
+    scheme = ChangCooper(Diffusion("identity", -1.0, 0.0, 1.0), -10, 50, 6000)
+    start = scheme.density(stats.norm(40, math.sqrt(0.5)).pdf)
+    assert scheme.steady()[-1] == 0 and math.isinf(scheme.relative_entropy(start, scheme.steady()))
+    assert scheme.relative_entropy(start) == pytest.approx(1600, rel=1e-6)
+    assert scheme.relative_entropy(scheme.steady()) == pytest.approx(0, abs=1e-12)

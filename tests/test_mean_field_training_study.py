@@ -22,7 +22,8 @@ SMALL: dict[str, Any] = {
     "QUANTILES": [8, 16, 32],
     "DRAWN": [16, 400],
     "LIMITS": [32, 64, 128],
-    "REPLICAS": 20,
+    "REPLICAS": 60,
+    "TRAININGS": 20,
     "MANY": 512,
 }
 

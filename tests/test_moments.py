@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -121,3 +123,7 @@ def test_misuse_is_told() -> None:
         moments.mean_and_covariance(np.eye(2), np.zeros(2), 1.0, np.zeros(2), np.eye(3))
     with pytest.raises(ArithmeticError, match="did not reach"):
         moments.integrated(lambda t, m: m[1], 0.0, 1.0, M0)
+    with pytest.raises(ValueError, match=r"keeps the energy for m_1 ≠ 0 alone, got m_1 = 0"):
+        moments.integrated(-1.0, moments.keeping_energy(-1.0), 3.0, np.array([1, 0.0, 1.0]))
+    with pytest.raises(ArithmeticError, match="rates of change at time 0 must be finite"):
+        moments.integrated(-1.0, lambda t, m: math.inf, 3.0, M0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import expm
 
 from deeplimit import Curve, Data, Problem, continuum, discrete
 from deeplimit.control import Legendre
@@ -86,6 +87,22 @@ def test_the_gradient_is_the_limit_of_back_propagation() -> None:
     assert gaps[-1] < 0.05
 
 
+@pytest.mark.parametrize("a", [10, 20, 40, 80])
+def test_no_digits_are_lost_where_the_flow_contracts_unevenly(a: float) -> None:
+    """σ = identity, K with eigenvalues −a and −a/20: the adjoint is e^((1−t)Kᵀ) ∇φ, however small Y(1) is."""
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    K = turn @ np.array([[-a, 0.5 * a], [0.0, -0.05 * a]]) @ turn.T
+    constant = Curve(
+        Legendre(1), torch.as_tensor(np.stack([K, 0 * K])), torch.zeros(2, 2), torch.eye(2), torch.zeros(2)
+    )
+    law = sensitivity.empirical([[0.7, -0.4]])
+    found = sensitivity.gradient("identity", constant, law, np.ones_like, TIMES)
+    for t, K_slope, b_slope in zip(TIMES, found.K, found.b, strict=True):
+        adjoint, x = expm((1 - t) * K.T) @ np.ones(2), expm(t * K) @ law.x[0]
+        assert b_slope == pytest.approx(adjoint, abs=1e-10)
+        assert K_slope == pytest.approx(np.outer(adjoint, x), abs=1e-10)
+
+
 def test_the_final_nodes_are_those_of_the_continuum() -> None:
     """The same flow as another module's eighth-order steps."""
     law, _ = cloud(2)
@@ -123,6 +140,10 @@ def test_the_uniform_law_integrates_polynomials() -> None:
         ),
         (lambda law, slope: sensitivity.gradient("tanh", curve(2, 1), law, slope, [0.5, 1.5]), r"times in \[0, 1\]"),
         (lambda law, slope: Law(law.x, 2 * law.mass), "masses must add up to 1, got 2"),
+        (
+            lambda law, slope: Law(law.x[:2], np.array([1.5, -0.5])),
+            "masses must not be negative, got -0.5",
+        ),
         (lambda law, slope: Law(law.x[:, 0], law.mass), r"shape \(Q, d\) and mass \(Q,\), got \(7,\)"),
         (lambda law, slope: sensitivity.uniform(1.0, 1.0, 3), "low must be below high"),
         (lambda law, slope: sensitivity.empirical([[math.nan]]), "x must be finite"),

@@ -76,6 +76,19 @@ def test_signals_go_where_it_is_said(name: str, w: float) -> None:
     assert (np.abs(end - x)[goal == x] == 0).all()
 
 
+@pytest.mark.parametrize("name", ["gcu", "tanh", "relu", "silu"])
+@pytest.mark.parametrize(("w", "b"), [(1.0, 0.3), (-1.7, 0.31), (0.3, -2.9)])
+def test_steady_points_stay_where_they_are(name: str, w: float, b: float) -> None:
+    """Also if rounding puts them on the wrong side of the zero: from −3π to 3π, and a neighbouring number each way."""
+    phase = line(name, w, b)
+    zeros = phase.zeros(-9.0, 9.0)
+    for x in (zeros, np.nextafter(zeros, np.inf), np.nextafter(zeros, -np.inf)):
+        assert (phase.destination(x) == zeros).all()
+    places = np.array([c.x for c in phase.clusters(-3.0, 3.0) if math.isfinite(c.x)])
+    if len(places):
+        assert (phase.destination(places) == places).all()
+
+
 def test_masses_add_up_and_are_those_of_the_basins() -> None:
     """U[2, 8] with its classes at 4: tanh takes a third to −∞ and two thirds to +∞."""
     found = line("tanh", 1.0, -4.0).clusters(2.0, 8.0)

@@ -191,7 +191,7 @@ def test_misuse_is_told() -> None:
         transport.solve(cells, start - 0.1, "tanh", 1.0, 0.0, 1.0, 100)
     with pytest.raises(ValueError, match=r"must have mass 1, got 0\.5.*: take wider bounds or more cells, or divide"):
         transport.solve(cells, start / 2, "tanh", 1.0, 0.0, 1.0, 100)
-    with pytest.raises(ValueError, match="one average for each cell"):
+    with pytest.raises(ValueError, match="one value for each cell or node"):
         transport.solve(cells, start[:-1], "tanh", 1.0, 0.0, 1.0, 100)
     with pytest.raises(ValueError, match="scheme must be one of upwind, weno5, got 'lax'"):
         transport.solve(cells, start, "tanh", 1.0, 0.0, 1.0, 100, scheme="lax")
@@ -205,3 +205,25 @@ def test_misuse_is_told() -> None:
         Grid(LINE * 3, (10, 10, 10))
     with pytest.raises(ValueError, match="in 2-D use averages"):
         grid.from_cdf(Grid(LINE * 2, (10, 10)), NORMAL.cdf)
+
+
+def test_a_restart_at_the_longest_step_is_not_refused() -> None:
+    """There 1 − 1 leaves averages of −1e-17 or less, which are rounding; real negative ones are refused."""
+    grid = Grid([(-2.0, 2.0)], [40])
+    g = np.where(np.arange(40) < 20, 0.5, 0.0)
+    g[3] = -1e-14
+    g /= g.sum() * grid.volume
+    once = transport.solve(grid, g, "tanh", -1.0, 0.0, 0.05, 1)
+    transport.solve(grid, once.averages, "tanh", -1.0, 0.0, 0.05, 1)
+    g[3] = -1e-6
+    with pytest.raises(ValueError, match="initial must not be negative"):
+        transport.solve(grid, g, "tanh", -1.0, 0.0, 0.05, 1)
+
+
+def test_a_step_that_is_hardly_too_long_is_told_with_enough_digits() -> None:
+    """1.0001 is not 1."""
+    grid = Grid([(-2.0, 2.0)], [40])
+    g = np.where(np.arange(40) < 20, 0.5, 0.0)
+    step = 1.0001 * transport.largest_step(grid, "tanh", -1.0, 0.0)
+    with pytest.raises(ValueError, match=r"too long: 1\.0001\d* of a cell's mass .* take 2 or more steps"):
+        transport.solve(grid, g, "tanh", -1.0, 0.0, step, 1)

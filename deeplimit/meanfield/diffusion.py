@@ -20,7 +20,7 @@ from numpy.polynomial import Polynomial
 from deeplimit import activation as activations
 from deeplimit import checks
 from deeplimit.activation import Activation
-from deeplimit.meanfield import field
+from deeplimit.meanfield import field, grid
 
 SQUARES = {  # K² of every shape, and the interval that it keeps the law in
     "constant": (Polynomial([1.0]), (-math.inf, math.inf)),
@@ -90,7 +90,7 @@ def simulate(diffusion: Diffusion, x: Any, time: float, depth: int, *, seed: int
     Parameters
     ----------
     x
-        Inputs, one independent particle for each.
+        Inputs in the support, one independent particle for each.
     time, depth
         T > 0 and L ≥ 1.
     seed
@@ -99,10 +99,26 @@ def simulate(diffusion: Diffusion, x: Any, time: float, depth: int, *, seed: int
     Returns
     -------
     An array of the shape of x.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For inputs that are not finite or outside the support, and for a network too shallow to tend to the diffusion,
+        T/L |w| Lip σ > 2, whose signals may grow without end. An activation without a Lipschitz constant is not
+        checked.
     """
     h = checks.positive("time", time) / checks.whole("depth", depth, least=1)
+    x, (low, high) = field.array("x", x), diffusion.support
+    outside = x[(x < low) | (x > high)]
+    if outside.size:
+        raise ValueError(f"x must be in the support [{low:g}, {high:g}] of the law, got {outside[0]:g}: shift or clip")
+    growth = time * abs(diffusion.w) * activations.get(diffusion.activation).lipschitz
+    if math.isfinite(growth) and growth > 2 * depth:
+        raise ValueError(
+            f"depth must be at least T |w| Lip σ/2 = {growth / 2:.4g} for signals not to grow from layer to layer, got "
+            f"{depth}: take {math.ceil(growth / 2)} or more layers"
+        )
     rng = np.random.default_rng(seed)
-    x = np.array(x, dtype=float)
     for _ in range(depth):
         x = x + h * diffusion.drift(x) + np.sqrt(2 * h * diffusion.spread(x)) * rng.standard_normal(x.shape)
     return x
@@ -121,19 +137,23 @@ def layers(diffusion: Diffusion, x: np.ndarray, density: np.ndarray, time: float
     x
         Equally spaced nodes, (N,), so far out that no law has mass at the ends.
     density
-        g_0 at the nodes, (N,).
+        g_0 at the nodes, (N,), not negative, of mass 1 by the trapezoidal rule.
 
     Raises
     ------
-    ValueError
-        If K is not constant, or the nodes are more than ν√h apart.
+    ValueError, TypeError
+        If K is not constant, the nodes are not equally spaced or more than ν√h apart, and for what is no density.
     """
     if diffusion.shape != "constant":
         raise ValueError(f"the layers' densities are computed for constant K alone, got shape {diffusion.shape!r}")
     h = checks.positive("time", time) / checks.whole("depth", depth, least=1)
-    spacing, deviation = x[1] - x[0], diffusion.noise * math.sqrt(h)
+    x = field.array("x", x)
+    if x.ndim != 1 or len(x) < 2 or not np.allclose(np.diff(x), x[1] - x[0], rtol=1e-6, atol=0) or x[1] <= x[0]:
+        raise ValueError(f"x must be equally spaced, increasing nodes, (N,) with N ≥ 2, got shape {x.shape}")
+    spacing, deviation = float(x[1] - x[0]), diffusion.noise * math.sqrt(h)
     if spacing > deviation:
         raise ValueError(f"the nodes must be at most ν√h = {deviation:.3g} apart, got {spacing:.3g}: take more nodes")
+    density = grid.law("density", density, x.shape, spacing)
     away = (x[:, None] - (x + h * diffusion.drift(x))[None, :]) / deviation
     transition = np.exp(-(away**2) / 2) * (spacing / deviation / math.sqrt(2 * math.pi))
     for _ in range(depth):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from deeplimit import checks
+from deeplimit.meanfield import field
 
+MASS = 1e-8  # by which the mass of a law may differ from 1
+ROUNDING = 1e-12  # of the largest value of a density, by which another may be below 0
 GAUSS = 6  # nodes in each direction of a cell, for averages of a density
 
 Averages = np.ndarray
@@ -87,3 +91,22 @@ def from_cdf(grid: Grid, cdf: Callable[[np.ndarray], np.ndarray]) -> Averages:
     if len(grid.cells) != 1:
         raise ValueError("from_cdf takes the distribution function of a law on the line; in 2-D use averages")
     return np.diff(cdf(grid.faces())) / grid.spacing[0]
+
+
+def law(name: str, values: Any, shape: tuple[int, ...], volume: float) -> Averages:
+    """A density on cells of equal volume or at nodes, of the shape wanted, not negative up to rounding and of mass 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not; the sentence names the remedy.
+    """
+    g = field.array(name, values)
+    if g.shape != shape:
+        raise ValueError(f"{name} must have one value for each cell or node, shape {shape}, got {g.shape}")
+    if g.min() < -ROUNDING * np.abs(g).max():
+        raise ValueError(f"{name} must not be negative, got {g.min():.3g}: a density is not; see grid.averages")
+    mass = float(g.sum()) * volume
+    if abs(mass - 1) > MASS:
+        raise ValueError(f"{name} must have mass 1, got {mass:.10g}: take wider bounds or more cells, or divide by it")
+    return g

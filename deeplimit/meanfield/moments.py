@@ -100,7 +100,7 @@ def integrated(w: Feedback, b: Feedback, t: float, moments: np.ndarray) -> np.nd
     ValueError, TypeError
         For moments that do not begin with 1.
     ArithmeticError
-        If the integrator does not reach t.
+        If the rates are not finite at time 0, or the integrator does not reach t.
     """
     start = _moments(moments)
     k = np.arange(1, len(start))
@@ -112,14 +112,26 @@ def integrated(w: Feedback, b: Feedback, t: float, moments: np.ndarray) -> np.nd
     return _solve(rates, checks.number("t", t), start)
 
 
-def keeping_mean(w: float) -> Feedback:
+def keeping_mean(w: float) -> Callable[[float, np.ndarray], float]:
     """b = −w m_1: then m_1' = 0, and for w < 0 the law tends to a Dirac mass at its mean."""
     return lambda _, m: -w * float(m[1])
 
 
-def keeping_energy(w: float) -> Feedback:
-    """b = −w m_2/m_1: then m_2' = 0, and for w < 0 < m_1 the law tends to a Dirac mass at √m_2."""
-    return lambda _, m: -w * float(m[2] / m[1])
+def keeping_energy(w: float) -> Callable[[float, np.ndarray], float]:
+    """b = −w m_2/m_1: then m_2' = 0, and for w < 0 < m_1 the law tends to a Dirac mass at √m_2.
+
+    Raises
+    ------
+    ValueError
+        From the function that is returned, at m_1 = 0.
+    """
+
+    def b(_: float, m: np.ndarray) -> float:
+        if m[1] == 0:
+            raise ValueError("b = −w m_2/m_1 keeps the energy for m_1 ≠ 0 alone, got m_1 = 0: shift the law")
+        return -w * float(m[2] / m[1])
+
+    return b
 
 
 def mean_at_kept_energy(w: float, t: float, moments: np.ndarray) -> float:
@@ -187,6 +199,8 @@ def _moments(moments: np.ndarray) -> np.ndarray:
 
 
 def _solve(rates: Callable[[float, np.ndarray], np.ndarray], end: float, start: np.ndarray) -> np.ndarray:
+    if not np.isfinite(first := rates(0.0, start)).all():  # of which the integrator would make steps without end
+        raise ArithmeticError(f"the rates of change at time 0 must be finite, got {first}")
     with np.errstate(over="ignore", invalid="ignore"):  # what blows up is told by the integrator
         found = solve_ivp(rates, (0.0, end), start, method="DOP853", rtol=RTOL, atol=RTOL)
     if not found.success:

@@ -9,8 +9,10 @@ which says that λ is constant along characteristics, λ(t, X(t)) = φ(X(1)), an
 
     dJ/dK(t) = ∫ (σ'(Kx + b) ∘ ∇λ) xᵀ g(t, dx),   dJ/db(t) = ∫ σ'(Kx + b) ∘ ∇λ g(t, dx).
 
-∇λ follows from the tangent flow Y(t) = ∂X(t)/∂X(0), Y' = diag(σ') K Y, forward in time, by the chain rule
-Y(t)ᵀ∇λ = Y(1)ᵀ∇φ(X(1)). Nothing is propagated back, so that back-propagation by particles is an independent method.
+Along a characteristic p(t) = ∇λ(t, X(t)) solves p' = −Kᵀ(σ'(KX + b) ∘ p) with p(1) = ∇φ(X(1)), which is integrated
+back in time by steps of its own. (Y(t)ᵀp(t) = Y(1)ᵀp(1) with the tangent flow Y = ∂X/∂X(0) says the same, but where the
+flow contracts unevenly Y is so ill-conditioned that no digit is left.) Layers are nowhere in it: finite differences and
+back-propagation in n layers are independent methods.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from deeplimit.activation import Activation
 from deeplimit.control import Curve
 from deeplimit.meanfield import field
 
-TOL = 1e-12  # of the integrator
+TOL = 1e-13  # of the integrator
 
 Slope = Callable[[np.ndarray], np.ndarray]
 
@@ -47,7 +49,7 @@ class Law:
     Raises
     ------
     ValueError, TypeError
-        For other shapes, and for masses that do not add up to 1.
+        For other shapes, and for masses that are negative or do not add up to 1.
     """
 
     x: np.ndarray
@@ -59,6 +61,8 @@ class Law:
             raise ValueError(f"x must have shape (Q, d) and mass (Q,), got {x.shape} and {mass.shape}")
         if not abs(mass.sum() - 1) < 1e-9:
             raise ValueError(f"the masses must add up to 1, got {mass.sum():g}")
+        if (mass < 0).any():
+            raise ValueError(f"the masses must not be negative, got {mass.min():g}: a law has none below 0")
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "mass", mass)
 
@@ -119,32 +123,48 @@ def gradient(activation: str | Activation, curve: Curve, law: Law, slope: Slope,
         raise ValueError(f"the curve moves signals of width {curve.K.shape[1]}, the law has width {d}")
     if times.ndim != 1 or not times.size or times[0] < 0 or times[-1] > 1 or (np.diff(times) <= 0).any():
         raise ValueError(f"t must be increasing times in [0, 1], got {t!r}")
-    path = _tangent_flow(sigma, curve, law.x, np.append(times, 1.0) if times[-1] < 1 else times)
-    X, Y = path[..., 0], path[..., 1:]
-    end = np.einsum("qij,qi->qj", Y[-1], field.array("slope", slope(X[-1])))
-    X, Y = X[: len(times)], Y[: len(times)]
-    adjoint = np.linalg.solve(np.swapaxes(Y, -1, -2), np.broadcast_to(end, X.shape)[..., None])[..., 0]
+    path = _flow(sigma, curve, law.x)
+    X = np.stack([path(s) for s in times])
+    final = path(1.0)
+    adjoint = _costates(sigma, curve, path, field.array("slope", slope(final)), times)
     K, b = (np.asarray(theta) for theta in curve.at(times))
     source = field.sigma(sigma, 1)(np.einsum("tij,tqj->tqi", K, X) + b[:, None]) * adjoint * law.mass[:, None]
-    return Sensitivity(times, np.einsum("tqi,tqj->tij", source, X), source.sum(1), path[-1, :, :, 0])
+    return Sensitivity(times, np.einsum("tqi,tqj->tij", source, X), source.sum(1), final)
 
 
-def _tangent_flow(sigma: Activation, curve: Curve, x: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """X in the first column and Y in the others, (T, Q, d, d + 1)."""
-    (nodes, d), value, first = x.shape, field.sigma(sigma), field.sigma(sigma, 1)
+def _flow(sigma: Activation, curve: Curve, x: np.ndarray) -> Callable[[float], np.ndarray]:
+    """t ↦ X(t), (Q, d)."""
+    value = field.sigma(sigma)
 
     def velocity(t: float, state: np.ndarray) -> np.ndarray:
         K, b = (np.asarray(theta) for theta in curve.at(t))
-        both = state.reshape(nodes, d, d + 1)
-        z = both[..., 0] @ K.T + b
-        moved = np.concatenate([value(z)[..., None], first(z)[..., None] * (K @ both[..., 1:])], axis=-1)
-        return moved.ravel()
+        return np.asarray(value(state.reshape(x.shape) @ K.T + b)).ravel()
 
-    start = np.concatenate([x[..., None], np.broadcast_to(np.eye(d), (nodes, d, d))], axis=-1)
-    found = solve_ivp(velocity, (0.0, 1.0), start.ravel(), method="DOP853", t_eval=times, rtol=TOL, atol=TOL)
+    dense = _solve(velocity, (0.0, 1.0), x, dense_output=True).sol
+    return lambda t: dense(t).reshape(x.shape)
+
+
+def _costates(
+    sigma: Activation, curve: Curve, path: Callable[[float], np.ndarray], end: np.ndarray, times: np.ndarray
+) -> np.ndarray:
+    """p at the times, (T, Q, d), from p(1)."""
+    first = field.sigma(sigma, 1)
+
+    def rate(t: float, state: np.ndarray) -> np.ndarray:
+        K, b = (np.asarray(theta) for theta in curve.at(t))
+        return np.asarray(-(first(path(t) @ K.T + b) * state.reshape(end.shape)) @ K).ravel()
+
+    found = _solve(rate, (1.0, 0.0), end, t_eval=times[::-1])
+    return np.asarray(found.y.T[::-1].reshape(len(times), *end.shape))
+
+
+def _solve(
+    rate: Callable[[float, np.ndarray], np.ndarray], span: tuple[float, float], start: np.ndarray, **options: Any
+) -> Any:
+    found = solve_ivp(rate, span, start.ravel(), method="DOP853", rtol=TOL, atol=TOL, **options)
     if not found.success:
-        raise ArithmeticError(f"the tangent flow did not reach t = 1: {found.message}")
-    return found.y.T.reshape(len(times), nodes, d, d + 1)
+        raise ArithmeticError(f"the flow did not reach t = {span[1]:g}: {found.message}")
+    return found
 
 
 def towards(target: Any) -> Slope:

@@ -24,6 +24,8 @@ from deeplimit import checks
 from deeplimit.activation import Activation
 from deeplimit.meanfield import field
 
+SNAP = 8 * float(np.finfo(float).eps)  # relative distance at which a signal is at a zero of σ, which is rounded
+
 Zeros = Callable[[float, float], np.ndarray]
 
 
@@ -134,18 +136,22 @@ class PhaseLine:
     def destination(self, x: np.ndarray) -> np.ndarray:
         """Where each signal tends to as t → ∞: a steady point, ±∞, or its own place if it is at rest there.
 
+        A signal that is a steady point up to rounding is at rest.
+
         Parameters
         ----------
         x
             Signals, any shape.
         """
         x = np.asarray(x, dtype=float)
-        zeros = self.zeros(float(x.min()), float(x.max()))
-        to = np.sign(self.velocity(self.w * x + self.b) / self.w)
-        wider = np.concatenate([[-np.inf], zeros, [np.inf]])
-        above = wider[np.searchsorted(wider, x, side="right").clip(max=len(wider) - 1)]
-        below = wider[np.searchsorted(wider, x, side="left") - 1]
-        return np.where(to > 0, above, np.where(to < 0, below, x))
+        ends = np.concatenate([[-np.inf], self.zeros(float(x.min()), float(x.max())), [np.inf]])
+        above = np.searchsorted(ends, x).clip(1, len(ends) - 1)
+        # the velocity at a rounded zero has either sign, in the middle of the interval it has the right one
+        to = np.sign(self.velocity(self.w * _middles(ends) + self.b) / self.w)[above - 1]
+        high, low = ends[above], ends[above - 1]
+        goal = np.where(to > 0, high, np.where(to < 0, low, x))
+        near = SNAP * (np.abs(x) + abs(self.b / self.w))
+        return np.where(np.abs(x - high) <= near, high, np.where(np.abs(x - low) <= near, low, goal))
 
     def clusters(self, low: float, high: float) -> list[Cluster]:
         """The places that signals from (low, high) go to, from left to right, those that stay at rest left out."""

@@ -23,10 +23,9 @@ from deeplimit import checks
 from deeplimit.activation import Activation
 from deeplimit.meanfield import field, reconstruction
 from deeplimit.meanfield.field import Weight
-from deeplimit.meanfield.grid import Averages, Grid
+from deeplimit.meanfield.grid import Averages, Grid, law
 from deeplimit.meanfield.reconstruction import LOBATTO
 
-MASS = 1e-8  # by which the mass of an initial law may differ from 1
 LEAK = 1e-10  # mass that may want to leave the domain
 # Largest Δt times the rate at which mass leaves a cell.
 COURANT = {"upwind": 1.0, "weno5": LOBATTO}
@@ -46,7 +45,7 @@ class Solution:
     mass_error
         |mass(T) − mass(0)|.
     least
-        Least average there was at any step: 0 up to rounding, or above.
+        Least average there was at any step: 0 up to rounding, or above; averages may be restarted from.
     leak
         Mass that would have left the domain.
     """
@@ -149,17 +148,7 @@ def _scheme(scheme: str) -> str:
 
 def _checked(grid: Grid, initial: Averages) -> Averages:
     checks.kind("grid", grid, Grid)
-    g = field.array("initial", initial)
-    if g.shape != tuple(grid.cells):
-        raise ValueError(f"initial must have one average for each cell, {tuple(grid.cells)}, got {g.shape}")
-    if (g < 0).any():
-        raise ValueError(
-            f"initial must not be negative, got {g.min():.3g}: averages of a density are not; see grid.averages"
-        )
-    mass = float(g.sum()) * grid.volume
-    if abs(mass - 1) > MASS:
-        raise ValueError(f"initial must have mass 1, got {mass:.10g}: take wider bounds or more cells, or divide by it")
-    return g
+    return law("initial", initial, tuple(grid.cells), grid.volume)
 
 
 def _velocities(grid: Grid, activation: str | Activation, w: Weight, b: Weight, t: float) -> list[np.ndarray]:
@@ -191,7 +180,7 @@ def _stable(courant: float, scheme: str, steps: int) -> None:
     if courant > COURANT[scheme] * (1 + ROUNDING):
         needed = int(np.ceil(steps * courant / COURANT[scheme]))
         raise ValueError(
-            f"the time step is too long: {courant:.4g} of a cell's mass would leave it in a step, {scheme} allows "
+            f"the time step is too long: {courant:.10g} of a cell's mass would leave it in a step, {scheme} allows "
             f"{COURANT[scheme]:.4g}; take {needed} or more steps, or fewer cells"
         )
 
