@@ -10,10 +10,10 @@ are explicit, and derived here:
 - 2 ≤ p < 3 (rough)  the same for Ξ_{jk} = f(y_j) w_{jk} + g(y_j) WW_{jk}: if Ξ_{ik} − Ξ_{ij} − Ξ_{jk} is at most a sum
   of m products of a p-variation and a p/2-variation, |ΣΞ_{l,l+1} − Ξ_{jk}| ≤ m^{3/p − 1} ζ(3/p) Σ of the products.
 
-How much this gains depends on the size of the path. For iid weights (H = ½, p = 2.2) of width 2 and n = 4096 the exponent
+How much this gains depends on the size of the path. For iid weights of width 2 (H = ½, p = 2.2, n = 4096) the exponent
 is a seventh of Gronwall's where |||w|||_p = 0.36, a third where it is 1.1, and three quarters where it is 3.6, the size
-of a network whose weights have the variance 1/(n width): 63 against 85, and 121 against 126 for width 4, while the
-observed exponents are 0.2 and 0.6. At that size intervals have few steps, the bound grows with n, and is void.
+of a network whose weights have the variance 1/(n width): 63 against 85, or 121 against 126 for width 4, where 0.2 and
+0.6 are observed. At that size intervals have few steps, and the bound grows with n: it says nothing of use.
 
 The form of the results is that of C. Bayer, P. Friz and N. Tapia, Stability of deep neural networks via discrete rough
 paths, SIAM J. Math. Data Sci. 5 (2023); the constants are not theirs.
