@@ -343,15 +343,20 @@ def main(save: str = "lipschitz") -> None:
     """The table, the claims and the figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     study.record(save, study.constants(globals()), claims=claims(table))
+    draw(table, save)
+
+
+def draw(table: pd.DataFrame, save: str) -> None:
+    """Residual networks, feed-forward ones, where draws were made as well, and the maps of the input."""
     columns: dict[str, Any] = {"x": "depth", "y": ["lower", "upper"], "by": "panel"}
-    labels = {"lower": "found by draws and ascents", "upper": "bound", "y": "norm over the parameters"}
+    labels = {"lower": "found by ascents", "upper": "bound", "y": "norm over the parameters"}
     nets = table[table["part"].isin(["residual", "bound"])]
     shown = nets.assign(panel="residual in L²: " + nets["quantity"])
     words = labels | {"uniform": "bound for every depth"}
     plot.curves(shown, **columns, lines=["uniform"], labels=words, save=save)
     forward = table[table["part"] == "feed-forward"]
     shown = forward.assign(panel="feed-forward: " + forward["quantity"])
-    words = labels | {"depth": "layers l"}
+    words = labels | {"depth": "layers l", "lower": "found by draws and ascents"}
     plot.curves(shown, **columns, labels=words, logx=None, save=f"{save}_forward")
     maps = table[table["part"] == "input"]
     shown = maps.assign(panel="x ↦ Xₙ, " + maps["case"])

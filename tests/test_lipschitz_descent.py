@@ -139,6 +139,29 @@ def test_what_descent_cannot_do_is_refused() -> None:
         descent.local(objective(), start(objective()), 3, radius=0.0)
 
 
+@pytest.mark.parametrize("kind", ["balls", "ball"])
+def test_a_start_outside_the_region_is_refused(kind: str) -> None:
+    """No constant holds there; its projection, on the edge, is accepted."""
+    phi = objective()
+    region = Balls(phi.chain, 0.8, 0.3) if kind == "balls" else Ball(phi.chain, start(phi), 0.5)
+    outside = start(phi) + 3
+    edge = region.project(outside)
+    with pytest.raises(ValueError, match="start must lie in the region, where the Lipschitz constant holds"):
+        descent.on_region(phi, region, outside, 3)
+    with pytest.raises(ValueError, match="start must lie in the region"):
+        descent.stochastic(phi, region, outside, 3, c=1.0, runs=2, seed=0)
+    assert len(descent.on_region(phi, region, edge, 3).steps) == 3
+    assert descent.stochastic(phi, region, edge, 3, c=1.0, runs=2, seed=0).step > 0
+
+
+def test_a_step_that_changes_nothing_is_no_rise() -> None:
+    """At the minimiser Φ stays 0; a constant of 0 has no longest step, and none that is not finite."""
+    assert descent.descend(quadratic, tensor([0.0, 0.0]), 8.0, 3).rises == 0
+    for L, words in ((0.0, "must be positive, got 0: the gradient is constant"), (math.nan, "must be finite, got nan")):
+        with pytest.raises(ValueError, match=f"Lipschitz constant of the gradient {words}"):
+            descent.descend(quadratic, tensor([1.0, 1.0]), L, 3)
+
+
 def test_a_constant_that_is_too_small_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thirtieth of the constant, one that the quadratic attains: the decrease is not what was certain."""
     assert descent.descend(quadratic, tensor([1.0, 1.0]), 8.0 / 30, 3).excess > 0.1

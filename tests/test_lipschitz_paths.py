@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from deeplimit import Problem, activation, continuum, data, discrete
 from deeplimit.control import Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.lipschitz import certificate, certified_radius, controlled, sobolev
+from deeplimit.lipschitz.bounds import residual_uniform
 from deeplimit.lipschitz.certificate import Verdict
 from deeplimit.lipschitz.controlled import Derivatives, Field, Piece
 from deeplimit.lipschitz.sobolev import Neighbourhood
@@ -32,6 +33,10 @@ START = torch.tensor([0.8], dtype=torch.float64)
 def scalar_field(B: float) -> Field:
     """V(x) = θ x, |θ| ≤ B."""
     return Field(0.0, B, math.inf, lambda beta: Derivatives(x=B, theta=beta, x_theta=1.0))
+
+
+def tanh_layer(B: float, b: float, **options: Any) -> Field:
+    return controlled.layer(activation.get("tanh"), B, b, 1, **options)
 
 
 def numbers(found: Any) -> list[float]:
@@ -185,6 +190,21 @@ def test_no_path_tried_has_larger_derivatives_than_its_bounds() -> None:
         (lambda: controlled.jump(scalar_field(1.0), -0.1), r"a variation must not be negative, got -0\.1"),
         (lambda: controlled.jump(scalar_field(1.0), math.inf), "a variation must be finite, got inf"),
         (lambda: Piece((scalar_field(1.0),), (0.1, 0.2), jump=True), "1 fields want as many variations, got 2"),
+        (lambda: tanh_layer(math.inf, 1.0), "B must be finite, got inf: no Lipschitz constant holds for all"),
+        (lambda: tanh_layer(1.0, -0.5), r"b must not be negative, got -0\.5"),
+        (lambda: tanh_layer(math.nan, 1.0), "B must be finite, got nan"),
+        (lambda: tanh_layer(1e101, 1.0), r"B must be at most 1e\+100, from which on bounds overflow"),
+        (lambda: tanh_layer(1.0, 1.0, reach=(1.0, -1.0)), r"reach must not be negative, got -1\.0"),
+        (
+            lambda: controlled.flow(scalar_field(800.0), 1.0, cells=1)[0].state(START),
+            r"bound e\^800 .* overflows",
+        ),
+        (lambda: residual_uniform(activation.get("tanh"), math.inf, 1.0), "B must be finite, got inf: no Lipschitz"),
+        (lambda: residual_uniform(activation.get("tanh"), 1.0, math.inf), "state must be finite, got inf"),
+        (lambda: residual_uniform(activation.get("tanh"), 1.0, -1.0), r"state must not be negative, got -1\.0"),
+        (lambda: residual_uniform(activation.get("tanh"), 1.0, math.nan), "state must be finite, got nan"),
+        (lambda: residual_uniform(activation.get("tanh"), 1000.0, 1.0), "B = 1000 and state = 1 are so large"),
+        (lambda: residual_uniform(activation.get("tanh"), 240.0, 1.0), "B = 240 and state = 1 are so large"),
     ],
 )
 def test_paths_that_have_no_bound_are_refused(call: Callable[[], Any], message: str) -> None:
@@ -343,6 +363,29 @@ def test_what_is_no_minimum_is_not_certified(minimum: Minimum) -> None:
     u = coordinates.vector(minimum.control)
     far = certified_radius(problem, coordinates.control(u + 1e-3))
     assert far.verdict is Verdict.FAR and far.contraction > 0.5 and far.exists_within == math.inf
+
+
+def test_nothing_is_certified_at_one_half_exactly(minimum: Minimum, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M = λ²/(2|g|): λ − M r₋ = 0, so that the critical point may be none of a minimiser."""
+    problem = REFERENCE.problem()
+    coordinates = LayerCoordinates(problem.metric, 8)
+    u = coordinates.vector(minimum.control)
+
+    def halves() -> Iterator[tuple[Layers, float]]:
+        """Weights and constants with h = ½ in double precision, which rounding allows at some weights only."""
+        for k in range(1, 20):
+            layers = coordinates.control(u + 1e-9 * k)
+            found = certified_radius(problem, layers)
+            r, c = found.residual, found.curvature
+            near = [float(m) for m in c**2 / r / 2 * (1 + np.finfo(float).eps * np.arange(-8, 9))]
+            yield from ((layers, m) for m in near if m * r / c**2 == 0.5)
+
+    layers, M = next(halves())
+    monkeypatch.setattr(certificate, "hessian_constant", lambda *_: M)
+    exact = certified_radius(problem, layers)
+    assert exact.contraction == 0.5 and exact.verdict is Verdict.FAR and exact.exists_within == math.inf
+    monkeypatch.setattr(certificate, "hessian_constant", lambda *_: M * (1 - 1e-12))
+    assert certified_radius(problem, layers).verdict is Verdict.CERTIFIED
 
 
 def test_two_certified_minimisers_are_different_ones() -> None:

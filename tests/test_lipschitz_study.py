@@ -168,3 +168,18 @@ def test_the_path_is_integrated_to_more_digits_than_its_bounds_need(study: Modul
     vars(study)["CELLS"] *= 2
     assert 0 < float((fine - coarse).abs().max()) < 1e-7
     assert np.isfinite(fine.numpy()).all()
+
+
+def test_a_legend_speaks_of_draws_where_draws_were_made(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feed-forward networks alone have rows of random draws."""
+    table = pd.DataFrame({"part": ["residual", "feed-forward", "input"], "quantity": "gradient", "case": "seed 0"})
+    words: dict[str, str] = {}
+
+    def drawn(shown: pd.DataFrame, *, labels: dict[str, str], save: str, **_: Any) -> None:
+        assert len(shown) == 1
+        words[save] = labels["lower"]
+
+    monkeypatch.setattr(study.plot, "curves", drawn)
+    study.draw(table, "x")
+    ascents = "found by ascents"
+    assert words == {"x": ascents, "x_forward": "found by draws and ascents", "x_input": ascents}

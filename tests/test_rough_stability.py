@@ -222,7 +222,34 @@ def test_bad_input_is_named(call: Callable[[], Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
     with pytest.raises(TypeError, match="bounds must be Bounds"):
-        rough.bound(residual(2, "relu").bounds, path(8, 1), 2)  # type: ignore[arg-type]
+        rough.bound("tanh", path(8, 1), 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", [lambda b: rough.bound(b, path(8, 1), 2), lambda b: stability.gronwall(b, path(8, 1))])
+@pytest.mark.parametrize("name", ["relu", "identity", "softplus0"])
+def test_a_field_without_bounds_is_refused_with_the_reason(name: str, call: Callable[[Any], Any]) -> None:
+    """σ is unbounded, or not smooth."""
+    with pytest.raises(ValueError, match="its σ must be bounded, with Lipschitz σ, σ' and σ''"):
+        call(residual(2, name).bounds)
+
+
+def test_bounds_are_known_for_every_bounded_smooth_activation() -> None:
+    """sup s = 1, Lip s = 1/4, Lip s' = 1/(6√3), Lip s'' = 1/8 of the sigmoid s, width 4: root 2."""
+    found = residual(4, "sigmoid").bounds
+    assert found is not None
+    assert (found.size, found.first, found.level2) == pytest.approx((2, 0.25, 2 * 0.25 * 2))
+    assert (found.second, found.third) == pytest.approx((1 / (6 * np.sqrt(3)), 1 / 8))
+    assert residual(2, "arctan").bounds is not None
+
+
+def test_a_bound_without_intervals_is_one_of_single_steps() -> None:
+    """Weights too large for any interval: Π (1 + L |dw|), for every p; the theorem does not say otherwise."""
+    w = path(16, 10.0)
+    steps = float(np.log1p(np.linalg.norm(np.diff(w, axis=0), axis=1)).sum())
+    for p in (1.5, 2.5):
+        found = stability.bound(bounds(), w, p)
+        assert (found.theorem, found.intervals, found.steps) == ("single steps", 0, 16)
+        assert found.log_amplification == pytest.approx(steps, rel=1e-13)
 
 
 def test_the_lift_sizes_start_at_zero() -> None:

@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
     "BLOCK_HURSTS": [0.5],
     "RADII": [1 / 4, 1 / 6, 1 / 8],
 }
-CLAIMS = [*(f"B3.{k}" for k in range(1, 8)), "B4.1", "B4.2"]
+CLAIMS = [*(f"B3.{k}" for k in range(1, 10)), "B4.1", "B4.2"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def study() -> ModuleType:
 
 def measured(study: ModuleType, *parts: str) -> pd.DataFrame:
     """The rows of some parts, by default all."""
-    rows = [row for row, (part, _, _) in enumerate(study.points()) if not parts or part in parts]
+    rows = [row for row, (part, _, _, _) in enumerate(study.points()) if not parts or part in parts]
     return pd.DataFrame([study.measure(row) for row in rows])
 
 
@@ -91,7 +91,11 @@ def test_weights_of_another_scale_are_found(study: ModuleType, monkeypatch: pyte
     monkeypatch.setattr(study, "coarsened", wrong)
     gains = measured(study, "amplification")
     rows = pd.DataFrame(
-        [{"hurst": 0.5, "depth": n, "observed": 0.0, "bound": 1.0, "gronwall": n, "gap": 0.0} for n in (64, 256)]
+        [
+            {"hurst": 0.5, "depth": n, "scale": s, "observed": 0.0, "bound": 1.0, "gronwall": n, "gap": 0.0}
+            for n in (64, 256)
+            for s in study.BOUND_SCALES
+        ]
     )
     found = {claim.id: claim.holds for claim in study.stable(gains, rows, ())}
     assert (found["B3.1"], found["B3.2"]) == ("false", "false")
@@ -104,6 +108,34 @@ def test_a_bound_by_total_variation_alone_grows(study: ModuleType, monkeypatch: 
     gains = pd.DataFrame({"depth": [64, 256], "observed": [0.0, 0.0], "gronwall": [1.0, 2.0]})
     found = {claim.id: claim.holds for claim in study.stable(gains, rows, ())}
     assert (found["B3.3"], found["B3.5"]) == ("true", "false")
+
+
+def test_a_bound_above_that_of_gronwall_is_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An amplification a fifth too large: more than single steps give."""
+    right = stability.bound
+
+    def wrong(*arguments: Any, **options: Any) -> stability.Stability:
+        found = right(*arguments, **options)
+        return replace(found, log_amplification=1.2 * found.log_amplification)
+
+    monkeypatch.setattr(stability, "bound", wrong)
+    found = {claim.id: claim.holds for claim in study.depths(measured(study, "bound"), ())}
+    assert (found["B3.5"], found["B3.8"]) == ("true", "false")
+
+
+def test_a_bound_that_does_not_grow_at_full_size_is_found(study: ModuleType) -> None:
+    """The bound of the shallowest network for all: a claim that it is void would be false."""
+    rows = measured(study, "bound")
+    rows["bound"] = rows.groupby(["hurst", "scale"])["bound"].transform("first")
+    found = {claim.id: claim.holds for claim in study.depths(rows, ())}
+    assert found == {"B3.5": "true", "B3.8": "true", "B3.9": "false"}
+
+
+def test_rows_show_the_partition_and_the_scale(study: ModuleType) -> None:
+    """At full size and H = ½ the network of 64 layers has single steps alone; small weights have intervals."""
+    rows = measured(study, "bound").set_index(["hurst", "scale", "depth"])
+    assert tuple(rows.loc[(0.5, 1.0, 64), ["intervals", "steps"]]) == (0, 64)
+    assert rows.loc[(0.5, 0.1, 64), "intervals"] > 0 and rows.loc[(0.5, 0.1, 64), "steps"] < 64
 
 
 def test_loops_stay_small(study: ModuleType) -> None:

@@ -142,12 +142,42 @@ def test_extreme_sizes() -> None:
     """Powers neither overflow nor underflow, and a constant path has none."""
     zigzag = np.array([0, 1.0, -1, 1])
     for size in (1e-200, 1e200):
-        expected = pytest.approx(size * rough.p_variation(zigzag, 3)[0], rel=1e-14)
+        expected = pytest.approx(size * rough.p_variation(zigzag, 3)[0], rel=1e-14, abs=0)
         assert rough.p_variation(size * zigzag, 3)[0] == expected
         assert rough.p_variation(size * zigzag[:, None] * [1, 0], 3)[0] == expected
+        assert rough.p_variation(size * zigzag[:, None] * [1, 0], 3, metric="cityblock")[0] == expected
+        assert rough.p_variation(size * zigzag[:, None] * [1, 0], 1)[0] == pytest.approx(5 * size, rel=1e-14, abs=0)
     value, partition = rough.p_variation(np.full(5, 3.0), 2)
     assert (value, partition.tolist()) == (0, [0, 4])
     assert rough.p_variation(np.zeros((5, 2)), 2)[0] == 0
+
+
+@pytest.mark.parametrize("p", [100.0, 2_000.0, 1e5])
+def test_a_huge_exponent_gives_the_largest_distance(p: float) -> None:
+    """2^{1/p} times it, as two steps of length 1.3 are in the path 0, 1.3, 0 and one of 0.4: 0.4^p is nothing."""
+    path = np.array([0, 0.2, 1.3, 0.9, 0.9, 0.0])
+    table = np.abs(path[:, None] - path)
+    plane = path[:, None] * [0.6, 0.8]
+    found = [
+        rough.p_variation(path, p),
+        rough.p_variation(plane, p),
+        rough.p_variation(plane, p, metric="euclidean"),
+        rough.p_variation(table, p, metric="distances"),
+    ]
+    for value, partition in found:
+        assert value == pytest.approx(1.3 * 2 ** (1 / p), rel=1e-12)
+        assert 2 in partition
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-100, 1e100])
+def test_the_rough_norm_is_homogeneous(size: float) -> None:
+    """|||λw||| = λ |||w|||, also where the second level, of size λ², under- or overflows."""
+    path = np.random.default_rng(8).standard_normal((30, 2)).cumsum(0)
+    other = path + np.random.default_rng(9).standard_normal((30, 2))
+    assert rough.rough_norm(size * path, 2.5) == pytest.approx(size * rough.rough_norm(path, 2.5), rel=1e-12, abs=0)
+    whole = rough.rough_distance(path, other, 2.5, homogeneous=True)
+    found = rough.rough_distance(size * path, size * other, 2.5, homogeneous=True)
+    assert found == pytest.approx(size * whole, rel=1e-12, abs=0)
 
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
@@ -161,6 +191,12 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         r"symmetric, but d\(0, 1\) = 1 and d\(1, 0\) = 2",
     ),
     "not square": (lambda: rough.p_variation([[0, 1, 1], [1, 0, 1]], 2, metric="distances"), "square table"),
+    "too far apart": (lambda: rough.p_variation([1e308, -1e308, 1e308], 2), "their distance overflows"),
+    "too far apart, vectors": (lambda: rough.p_variation([[1e308, 0], [-1e308, 0]], 2), "their distance overflows"),
+    "too long": (lambda: rough.p_variation([0, 1e308, 0, 1e308], 1), "p-variation of the path overflows"),
+    "negative metric": (lambda: rough.p_variation(SQUARE, 2, metric=lambda a, b: -1.0), "nowhere negative, got -1"),
+    "NaN metric": (lambda: rough.p_variation(SQUARE, 2, metric=lambda a, b: float("nan")), "finite distances.*got nan"),
+    "infinite metric": (lambda: rough.p_variation(SQUARE, 2, metric=lambda a, b: float("inf")), "got inf"),
     "diagonal": (lambda: rough.p_variation([[1, 1], [1, 0]], 2, metric="distances"), "0 on the diagonal"),
 }
 

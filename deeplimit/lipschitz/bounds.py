@@ -29,7 +29,7 @@ from torch import Tensor
 from deeplimit import checks
 from deeplimit.activation import Activation
 from deeplimit.lipschitz.chain import Layer
-from deeplimit.lipschitz.region import Set
+from deeplimit.lipschitz.region import Set, checked_radius
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,15 +141,24 @@ def residual_uniform(activation: Activation, B: float, state: float) -> tuple[fl
 
     D = e^{LB} L √(1 + β²),  H = e^{LB} (2 L₂ (1 + β² + B² D²) + 2 L D), from Gronwall's inequality: weaker than `bound`
     at every depth, but free of it. In the weights themselves the gradient is D/√n- and the Hessian H/n-bounded.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For B or `state` that is infinite or negative, or so large that D or H overflows, and an activation without a
+        Lipschitz derivative.
     """
     require(activation, 2)
     L, L2 = activation.lipschitz, activation.lipschitz_derivative
-    growth = math.exp(L * _radius_of(B))
-    D = growth * L * math.hypot(1.0, state)
-    return D, growth * (2 * L2 * (1 + state**2 + B**2 * D**2) + 2 * L * D)
-
-
-def _radius_of(B: float) -> float:
-    if checks.number("B", B) < 0:
-        raise ValueError(f"B must not be negative, got {B}")
-    return B
+    checked_radius("B", B)
+    if checks.number("state", state) < 0:
+        raise ValueError(f"state must not be negative, got {state!r}")
+    try:
+        growth = math.exp(L * B)
+        D = growth * L * math.hypot(1.0, state)
+        H = growth * (2 * L2 * (1 + state**2 + B**2 * D**2) + 2 * L * D)
+    except OverflowError:
+        H = math.inf
+    if math.isinf(H):
+        raise ValueError(f"B = {B:g} and state = {state:g} are so large that the bound e^(LB) overflows; take smaller")
+    return D, H

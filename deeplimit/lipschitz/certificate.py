@@ -1,12 +1,13 @@
 """A certificate that a true minimiser of E_n exists near a computed one, by the theorem of Newton and Kantorovich.
 
 Let g be the gradient at u, λ > 0 the least eigenvalue of the Hessian there, and M a Lipschitz constant of the Hessian
-over |v − u| ≤ r. If h = M |g| / λ² ≤ ½ and r₋ ≤ r, then there is a critical point within
+over |v − u| ≤ r. If h = M |g| / λ² < ½ and r₋ ≤ r, then there is a critical point within
 
     r₋ = (1 − √(1 − 2h)) λ/M     of u, and no other within     min(r, r₊),   r₊ = (1 + √(1 − 2h)) λ/M;
 
-the Hessian there is at least λ − M r₋ > 0 for h < ½, so that it is a local minimiser. The theorem is Kantorovich's
-(1948); M is derived here. g, λ and M are computed in floating point: rounding is not part of the certificate.
+the Hessian there is at least λ − M r₋ > 0, so that it is a local minimiser; at h = ½ a critical point exists still, but
+perhaps no minimiser. The theorem is Kantorovich's (1948); M is derived here. g, λ and M are computed in floating point:
+rounding is not part of the certificate.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Verdict(Enum):
     CERTIFIED = "certified: a local minimiser exists within the radius, rounding excepted"
     SADDLE = "not certified: the Hessian is not positive definite; certify a minimum"
     FAR = (
-        "not certified: the gradient is too large for the Lipschitz constant of the Hessian, h > ½; "
+        "not certified: the gradient is too large for the Lipschitz constant of the Hessian, h ≥ ½; "
         "minimise to a smaller tol"
     )
 
@@ -105,7 +106,7 @@ def certified_radius(problem: Problem, minimum: Minimum | Layers) -> Radius:
     least = max(2 * residual / curvature, MACHINE)  # a ball of no radius has no constant
     M = hessian_constant(problem, layers, least)
     contraction = M * residual / curvature**2
-    if not contraction <= 0.5:
+    if not contraction < 0.5:  # at ½ the critical point need not be a minimiser
         return Radius(math.inf, 0.0, residual, curvature, M, contraction, Verdict.FAR)
     # (1 − √(1 − 2h)) λ/M without the difference
     exists = 2 * residual / curvature / (1 + math.sqrt(1 - 2 * contraction))
@@ -119,7 +120,7 @@ def _unique(problem: Problem, layers: Layers, residual: float, curvature: float,
     for _ in range(DOUBLINGS):
         M = hessian_constant(problem, layers, radius)
         contraction = M * residual / curvature**2
-        if not (contraction <= 0.5 and radius * M <= (1 + math.sqrt(1 - 2 * contraction)) * curvature):
+        if not (contraction < 0.5 and radius * M <= (1 + math.sqrt(1 - 2 * contraction)) * curvature):
             break
         found, radius = radius, 2 * radius
     return found

@@ -15,6 +15,7 @@ setting is that of Herrera, Krach and Teichmann (arXiv:2004.13135), the constant
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -24,6 +25,9 @@ from torch import Tensor
 from deeplimit import checks
 from deeplimit.activation import Activation
 from deeplimit.lipschitz.bounds import require, state_growth
+from deeplimit.lipschitz.region import checked_radius
+
+LARGEST_EXPONENT = math.log(sys.float_info.max)
 
 Bound = float | Tensor  # one for all samples, or one each, (S,)
 
@@ -71,10 +75,13 @@ def layer(
 
     Raises
     ------
-    ValueError
-        For an activation whose derivative of order − 1 is not Lipschitz.
+    ValueError, TypeError
+        For an activation whose derivative of order − 1 is not Lipschitz, and a radius or reach that is infinite or
+        negative.
     """
     require(activation, order)
+    for name, value in (("B", B), ("b", b), ("reach", reach[0]), ("reach", reach[1])):
+        checked_radius(name, value)
     L, L2 = activation.lipschitz, activation.lipschitz_derivative if order > 1 else 0.0
     L3 = activation.lipschitz_second if order > 2 else 0.0
     at_zero, most = state_growth(activation, width)
@@ -127,10 +134,12 @@ class Piece:
     def state(self, beta: Tensor) -> Tensor:
         """β⁺ = β + Σ_j κ_j (start + growth β) at a jump, at most e^{Σ κ growth} (β + Σ κ start) along a flow.
 
-        In either case at most β + Σ κ most.
+        In either case at most β + Σ κ most. ValueError where the exponential overflows.
         """
         pairs = list(zip(self.variations, self.fields, strict=True))
         start, growth = sum(k * field.start for k, field in pairs), sum(k * field.growth for k, field in pairs)
+        if not self.jump and growth > LARGEST_EXPONENT:
+            raise ValueError(f"the bound e^{growth:g} of a flow overflows; choose smaller radii or variations")
         linear = beta + start + growth * beta if self.jump else math.exp(growth) * (beta + start)
         return torch.minimum(linear, beta + sum(k * field.most for k, field in pairs if k > 0))
 

@@ -32,6 +32,8 @@ from deeplimit.lipschitz.sobolev import gradient_constant
 from deeplimit.problem import Problem
 from deeplimit.sweep import EULER, Flow
 
+ROUNDING = 1e-12  # of a point on the edge of a region, relative
+
 Function = Callable[[Tensor], tuple[float, Tensor]]  # θ (P,) ↦ Φ and ∇Φ
 Constant = Callable[[Tensor], float]  # θ (P,) ↦ L around it
 Projection = Callable[[Tensor], Tensor]
@@ -60,8 +62,8 @@ class Descent:
 
     @property
     def rises(self) -> int:
-        """In how many steps Φ did not fall."""
-        return int((np.diff(self.values) >= 0).sum())
+        """In how many steps Φ rose; one that is a fixed point leaves it as it is."""
+        return int((np.diff(self.values) > 0).sum())
 
     @property
     def excess(self) -> float:
@@ -96,6 +98,11 @@ def descend(
         L, one number for a set that P keeps the iterates in, or a function of θ that holds within `reach` of it.
     factor
         1; what is larger is not certified.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For L, steps or a factor that is not positive.
     """
     count = checks.whole("steps", steps, least=1)
     checks.positive("factor", factor)
@@ -104,7 +111,7 @@ def descend(
     values, mappings, sizes = [value], [], []
     for _ in range(count):
         L = constant(theta) if callable(constant) else constant
-        size = factor * min(1 / L, reach / max(float(gradient.norm()), 1e-300))
+        size = factor * min(_longest(L), reach / max(float(gradient.norm()), 1e-300))
         after = theta - size * gradient
         after = after if project is None else project(after)
         mappings.append(float((theta - after).norm()) / size)
@@ -115,8 +122,29 @@ def descend(
     return Descent(np.array(values), np.array(mappings), np.array(sizes), theta)
 
 
+def _longest(L: float) -> float:
+    """1/L; a gradient that is constant has L = 0, and any step is right."""
+    if L == 0:
+        raise ValueError(
+            "the Lipschitz constant of the gradient must be positive, got 0: the gradient is constant there, and no "
+            "longest step follows; choose a larger region, or other data"
+        )
+    return 1 / checks.positive("the Lipschitz constant of the gradient", L)
+
+
+def _inside(region: Region, start: Tensor) -> None:
+    """Raise ValueError for a start outside the region."""
+    away = float((region.project(start) - start).norm())
+    if not away <= ROUNDING * max(1.0, float(start.norm())):
+        raise ValueError(
+            f"start must lie in the region, where the Lipschitz constant holds, but is {away:.3g} outside; start at "
+            "region.project(start), or choose a larger region"
+        )
+
+
 def on_region(objective: Objective, region: Region, start: Tensor, steps: int, factor: float = 1.0) -> Descent:
-    """Projected descent with one constant for the whole region."""
+    """Projected descent with one constant for the whole region; ValueError for a start outside it."""
+    _inside(region, start)
     L = objective.constants(region).gradient
     return descend(objective, start, L, steps, project=region.project, factor=factor)
 
@@ -178,13 +206,15 @@ def stochastic(
     Raises
     ------
     ValueError
-        Unless Φ is a mean over the samples, of which one random one is an unbiased estimate.
+        Unless Φ is a mean over the samples, of which one random one is an unbiased estimate, and for a start outside
+        the region.
     """
     if objective.reduction != "mean":
         raise ValueError(f"the gradient of one sample estimates that of a mean, got reduction {objective.reduction!r}")
     K = checks.whole("steps", steps, least=1)
+    _inside(region, start)
     L = objective.constants(region).gradient
-    size = min(1 / L, checks.positive("c", c) / math.sqrt(K))
+    size = min(_longest(L), checks.positive("c", c) / math.sqrt(K))
     generator = torch.Generator().manual_seed(checks.whole("seed", seed, least=0))
     losses, slopes = vmap(objective.losses), vmap(jacrev(objective.losses))
     theta = start.expand(checks.whole("runs", runs, least=1), -1)

@@ -23,12 +23,17 @@ GLOBAL = (
 )
 
 
-def _radius(name: str, value: float) -> float:
+LARGEST = 1e100  # radius; the third powers of what is larger overflow
+
+
+def checked_radius(name: str, value: float) -> float:
     """A number that is not negative, and finite for the reason that it must be."""
     if value == math.inf:
         raise ValueError(GLOBAL.format(name, value))
     if checks.number(name, value) < 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")
+    if value > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g}, from which on bounds overflow, got {value!r}")
     return float(value)
 
 
@@ -80,7 +85,7 @@ class Balls(Region):
             listed = list(given) if isinstance(given, Sequence) else [given] * count
             if len(listed) != count:
                 raise ValueError(f"{name} must be one number or one per layer, {count}, got {len(listed)}")
-            object.__setattr__(self, name, tuple(_radius(name, value) for value in listed))
+            object.__setattr__(self, name, tuple(checked_radius(name, value) for value in listed))
 
     @property
     def radii(self) -> list[tuple[float, float]]:
@@ -140,7 +145,7 @@ class Ball(Region):
     radius: float
 
     def __post_init__(self) -> None:
-        _radius("radius", self.radius)
+        checked_radius("radius", self.radius)
         if tuple(self.centre.shape) != (self.chain.size,):
             raise ValueError(f"centre must be one vector of {self.chain.size} numbers, got {tuple(self.centre.shape)}")
 

@@ -14,10 +14,8 @@ import numpy as np
 import torch
 
 from deeplimit import activation, checks
+from deeplimit.activation import Activation
 from deeplimit.rough.variation import Floats, as_points
-
-# sup|σ|, Lip σ, Lip σ', Lip σ'' of bounded activations
-SMOOTH = {"tanh": (1.0, 1.0, 4 / (3 * math.sqrt(3)), 2.0), "arctan": (math.pi / 2, 1.0, 3 * math.sqrt(3) / 8, 2.0)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Field:
         return np.asarray(np.einsum("ibe,ea->iab", self.derivative(y), self.value(y)))
 
 
-def residual(width: int, name: str = "tanh", directions: Floats | None = None) -> Field:
+def residual(width: int, name: str | Activation = "tanh", directions: Floats | None = None) -> Field:
     """f(y)[A] = A σ(y) for A ∈ ℝ^{d×d} row by row, or f(y)[a] = Σ_m a_m B_m σ(y) for given B_m.
 
     Parameters
@@ -71,7 +69,7 @@ def residual(width: int, name: str = "tanh", directions: Floats | None = None) -
     width
         d.
     name
-        Activation; bounds are known for tanh and arctan.
+        Activation, or its name; bounds are known where sup|σ| and the Lipschitz constants of σ, σ' and σ'' are.
     directions : (D, d, d)
         The B_m; by default all A.
 
@@ -97,8 +95,9 @@ def residual(width: int, name: str = "tanh", directions: Floats | None = None) -
         return np.asarray((basis * of(sigma.first, y)).transpose(1, 0, 2))
 
     gram = np.einsum("mij,nij->mn", basis, basis)
-    known = name in SMOOTH and np.allclose(gram, np.eye(len(basis)), rtol=0, atol=1e-12)
-    return Field(value, derivative, _bounds(d, *SMOOTH[name]) if known else None)
+    constants = sigma.supremum, sigma.lipschitz, sigma.lipschitz_derivative, sigma.lipschitz_second
+    known = np.isfinite(constants).all() and np.allclose(gram, np.eye(len(basis)), rtol=0, atol=1e-12)
+    return Field(value, derivative, _bounds(d, *constants) if known else None)
 
 
 def _bounds(d: int, top: float, first: float, second: float, third: float) -> Bounds:

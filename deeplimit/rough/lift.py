@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from deeplimit import checks
-from deeplimit.rough.variation import Floats, Integers, as_points, exponent, of_columns, p_variation
+from deeplimit.rough.variation import Floats, Integers, as_points, binary, exponent, of_columns, p_variation
 
 PATHS = ("cumsum", "weights")
 LARGEST = 3.0  # p from which a third level is needed
@@ -123,7 +123,14 @@ def level2_variation(path: Any, p: float, other: Any = None) -> tuple[float, Int
     if q < 1:
         raise ValueError(f"p must be at least 2 for a level of its own, below the path determines it, got {p!r}")
     w = as_points(path)
-    return of_columns(sizes(w, None if other is None else _like(w, other)), q)
+    value, partition, size = _scaled(w, None if other is None else _like(w, other), q)
+    return size**2 * value, partition
+
+
+def _scaled(w: Floats, other: Floats | None, q: float) -> tuple[float, Integers, float]:
+    """‖WW‖_q over the square of a size of the paths, a partition, and that size: products do not under- or overflow."""
+    size = binary(max(float(np.abs(v - v[0]).max()) for v in (w, other) if v is not None))
+    return *of_columns(sizes(w / size, None if other is None else other / size), q), size
 
 
 def _like(w: Floats, other: Any) -> Floats:
@@ -147,7 +154,10 @@ def rough_norm(path: Any, p: float) -> float:
         For p outside [1, 3) and what is not a path.
     """
     first = p_variation(path, rough_exponent(p))[0]
-    return first if p < 2 else first + level2_variation(path, p)[0] ** 0.5
+    if p < 2:
+        return first
+    value, _, size = _scaled(as_points(path), None, p / 2)
+    return first + size * value**0.5
 
 
 def rough_distance(path: Any, other: Any, p: float, *, homogeneous: bool = False) -> float:
@@ -156,5 +166,9 @@ def rough_distance(path: Any, other: Any, p: float, *, homogeneous: bool = False
     Solutions of difference equations are Lipschitz in the inhomogeneous one, on bounded sets.
     """
     w = as_points(path)
-    first = p_variation(w - _like(w, other), rough_exponent(p))[0]
-    return first if p < 2 else first + level2_variation(w, p, other)[0] ** (0.5 if homogeneous else 1.0)
+    v = _like(w, other)
+    first = p_variation(w - v, rough_exponent(p))[0]
+    if p < 2:
+        return first
+    value, _, size = _scaled(w, v, p / 2)
+    return first + (size * value**0.5 if homogeneous else size**2 * value)

@@ -10,6 +10,11 @@ are explicit, and derived here:
 - 2 ≤ p < 3 (rough)  the same for Ξ_{jk} = f(y_j) w_{jk} + g(y_j) WW_{jk}: if Ξ_{ik} − Ξ_{ij} − Ξ_{jk} is at most a sum
   of m products of a p-variation and a p/2-variation, |ΣΞ_{l,l+1} − Ξ_{jk}| ≤ m^{3/p − 1} ζ(3/p) Σ of the products.
 
+How much this gains depends on the size of the path. For iid weights of width 2 (H = ½, p = 2.2, n = 4096) the exponent
+is a seventh of Gronwall's where |||w|||_p = 0.36, a third where it is 1.1, and three quarters where it is 3.6, the size
+of a network whose weights have the variance 1/(n width): 63 against 85, or 121 against 126 for width 4, where 0.2 and
+0.6 are observed. At that size intervals have few steps, and the bound grows with n: it says nothing of use.
+
 The form of the results is that of C. Bayer, P. Friz and N. Tapia, Stability of deep neural networks via discrete rough
 paths, SIAM J. Math. Data Sci. 5 (2023); the constants are not theirs.
 """
@@ -40,7 +45,8 @@ class Stability:
     intervals, steps
         How many intervals, and how many single steps, the partition has.
     theorem
-        "Gronwall", "Young" or "rough".
+        "Gronwall", e^{L ‖w‖_1}; "Young" or "rough" where the partition has intervals; "single steps" where it has none,
+        and the bound is Π (1 + L |dw_k|), in which p plays no part.
     """
 
     log_amplification: float
@@ -82,6 +88,7 @@ def sewing_constant(p: float, products: int) -> float:
 
 def gronwall(bounds: Bounds, path: Any, other: Any = None) -> Stability:
     """e^{L ‖w‖_1} and e^{L ‖w‖_1} sup|f| ‖w − w'‖_1: the discrete Gronwall inequality, p = 1."""
+    _known(bounds)
     w, v = _pair(path, other)
     exponent = bounds.first * p_variation(w, 1)[0]
     forcing = bounds.size * p_variation(w - v, 1)[0]
@@ -94,7 +101,7 @@ def bound(bounds: Bounds, path: Any, p: float, *, other: Any = None) -> Stabilit
     Parameters
     ----------
     bounds
-        Of f: `difference.residual` knows them for tanh and arctan.
+        Of f: `difference.residual` knows them where σ is bounded and σ, σ', σ'' are Lipschitz, as of tanh.
     path, other : (N + 1, …)
         w and w' (by default w), the driving paths of y and y'.
     p
@@ -103,16 +110,27 @@ def bound(bounds: Bounds, path: Any, p: float, *, other: Any = None) -> Stabilit
     Raises
     ------
     ValueError, TypeError
-        For p outside [1, 3) and paths that do not fit.
+        For p outside [1, 3), paths that do not fit, and a field whose bounds are not known.
     """
-    checks.kind("bounds", bounds, Bounds)
+    _known(bounds)
     p = rough_exponent(p)
     if p == 1:
         return gronwall(bounds, path, other)
     w, v = _pair(path, other)
     found = _best(bounds, w, None if other is None else v, p)
-    theorem = "Young" if p < 2 else "rough"
+    theorem = "single steps" if found.intervals == 0 else "Young" if p < 2 else "rough"
     return Stability(found.amplification, found.forcing, found.intervals, found.steps, theorem)
+
+
+def _known(bounds: Any) -> None:
+    """Raise ValueError for a field without bounds, TypeError for what is no `Bounds`."""
+    if bounds is None:
+        raise ValueError(
+            "a stability bound wants the bounds of f, which this field does not have: its σ must be bounded, with "
+            "Lipschitz σ, σ' and σ'', as tanh, arctan and sigmoid are and relu is not, and its directions orthonormal; "
+            "give other fields Bounds of their own"
+        )
+    checks.kind("bounds", bounds, Bounds)
 
 
 def _pair(path: Any, other: Any) -> tuple[Floats, Floats]:

@@ -25,6 +25,7 @@ Metric = str | Callable[[Floats, Floats], float]
 
 BLOCK = 256  # points whose distances to as many others are held at a time
 LARGE = 32  # dimension from which distances are formed by matrix products
+STEEP = 64.0  # p from which the power of a half, or of a diameter in units of the largest coordinate, is extreme
 CANCELLED = 1e-8  # a square of a distance below this part of its terms is formed again from the difference
 NEWTON = 100  # steps at most; they converge monotonically, in about six
 
@@ -49,7 +50,8 @@ def p_variation(path: Any, p: float, *, metric: Metric = "euclid") -> tuple[floa
     Raises
     ------
     ValueError, TypeError
-        For p < 1, fewer than two points, entries that are not finite, and a table that is not one of distances.
+        For p < 1, fewer than two points, entries that are not finite or so far apart that their distance overflows, and
+        a metric or table whose values are not distances.
 
     References
     ----------
@@ -59,25 +61,60 @@ def p_variation(path: Any, p: float, *, metric: Metric = "euclid") -> tuple[floa
     p = exponent(p)
     if isinstance(metric, str) and metric == "distances":
         table = _distances(path)
-        size = _binary(float(table.max()))
+        size = _size(float(table.max()), p)
         partition = _blocks(len(table), p, lambda a, b: table[a, b] / size)
-        return _norm(table[partition[:-1], partition[1:]], size, p), partition
+        return _norm(table[partition[:-1], partition[1:]] / size, size, p), partition
     points = as_points(path)
+    with np.errstate(over="ignore"):
+        if not np.isfinite(points.max(0) - points.min(0)).all():
+            raise ValueError("the points of a path are so far apart that their distance overflows; scale the path down")
     if isinstance(metric, str) and metric == "euclid":
         return _line(points[:, 0], p) if points.shape[1] == 1 else _euclid(points, p)
-    partition = _blocks(len(points), p, lambda a, b: cdist(points[a], points[b], metric))
+    farthest = max(_apart(points[a], points, metric).max() for a in _slices(len(points)))
+    size = _size(float(farthest), p)
+    partition = _blocks(len(points), p, lambda a, b: _apart(points[a], points[b], metric) / size)
     steps = zip(points[partition[:-1]], points[partition[1:]], strict=True)
-    return _norm(np.array([cdist(a[None], b[None], metric).item() for a, b in steps]), 1.0, p), partition
+    return _norm(np.array([_apart(a[None], b[None], metric).item() for a, b in steps]) / size, size, p), partition
 
 
-def _binary(size: float) -> float:
-    """The power of 2 at or above a size, 1 for 0: dividing by it rounds nothing."""
-    return 2.0 ** math.ceil(math.log2(size)) if size > 0 else 1.0
+def _slices(n: int) -> list[slice]:
+    """Blocks of n points."""
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
 
 
-def _norm(steps: Floats, size: float, p: float) -> float:
-    """(Σ steps^p)^{1/p}, summed exactly; `size` bounds the steps, so that no power overflows."""
-    return size * math.fsum((np.abs(steps) / size) ** p) ** (1 / p)
+def _apart(a: Floats, b: Floats, metric: Metric) -> Floats:
+    """Distances by a metric of SciPy or of the caller; ValueError unless they are finite and not negative."""
+    found = cdist(a, b, metric)
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        raise ValueError(f"a metric must give finite distances, nowhere negative, got {found[bad][0]:g}")
+    return np.asarray(found)
+
+
+def binary(size: float) -> float:
+    """The power of 2 above a size, or the largest one, and 1 for 0: dividing by it rounds nothing."""
+    return math.ldexp(1.0, min(math.frexp(size)[1], 1023)) if size > 0 else 1.0
+
+
+def _size(farthest: float, p: float) -> float:
+    """What distances are divided by: a power of 2, or, where the power p of ½ is next to nothing, their largest."""
+    return farthest if p > STEEP and farthest > 0 else binary(farthest)
+
+
+def _norm(scaled: Floats, size: float, p: float) -> float:
+    """size · (Σ scaled^p)^{1/p}, summed exactly; the largest is taken out, so that no power over- or underflows.
+
+    Raises
+    ------
+    ValueError
+        Where the norm itself overflows.
+    """
+    scaled = np.abs(scaled)
+    top = float(scaled.max())
+    found = size * (top * math.fsum((scaled / top) ** p) ** (1 / p)) if top > 0 else 0.0
+    if not math.isfinite(found):
+        raise ValueError("the p-variation of the path overflows: scale the path down, to which it is proportional")
+    return found
 
 
 def exponent(p: Any) -> float:
@@ -145,7 +182,7 @@ def _partition(back: Any) -> Integers:
 def _line(x: Floats, p: float) -> tuple[float, Integers]:
     """Numbers: by superadditivity of |·|^p only points where the path turns, and its ends, are in a best partition."""
     turns = _turns(x)
-    size = _binary(float(np.ptp(x)))
+    size = _size(float(np.ptp(x)), p)
     heights, n = (x[turns] - x[0]) / size, len(turns)  # distances of at most 1, whose powers do not overflow
     back: Any = np.zeros(n, dtype=np.int64)
     if kernels.wanted() != "torch" and kernels.installed():
@@ -154,7 +191,7 @@ def _line(x: Floats, p: float) -> tuple[float, Integers]:
         back = back.tolist()
         _sweep(heights.tolist(), p, [0.0] * n, back, [0] * (2 * n), [0.0] * (2 * n))
     partition = turns[_partition(back)]
-    return _norm(np.diff(x[partition]), size, p), partition
+    return _norm(np.diff(x[partition]) / size, size, p), partition
 
 
 def _turns(x: Floats) -> Integers:
@@ -216,10 +253,14 @@ def _sweep(x: Any, p: float, c: Any, back: Any, stack: Any, until: Any) -> None:
 
 def _euclid(points: Floats, p: float) -> tuple[float, Integers]:
     """Points of ℝᴰ; blocks of radius r are passed over where r cannot bring them to the best value."""
+    size = binary(float(np.abs(points - points[0]).max()))
     if p == 1:  # by the triangle inequality
-        return math.fsum(np.linalg.norm(np.diff(points, axis=0), axis=1)), np.arange(len(points))
-    size = _binary(float(np.abs(points - points[0]).max()))
+        steps = np.linalg.norm(np.diff(points, axis=0) / size, axis=1)
+        return _norm(steps, size, p), np.arange(len(points))
     scaled = (points - points[0]) / size
+    if p > STEEP:
+        farthest = max(float(cdist(scaled[a], scaled).max()) for a in _slices(len(scaled)))
+        size, scaled = size * farthest, scaled / (farthest or 1.0)
     distances = _products if scaled.shape[1] >= LARGE else cdist
     starts = range(0, len(points), BLOCK)
     middles = scaled[[min(a + BLOCK // 2, len(points) - 1) for a in starts]]
@@ -230,7 +271,7 @@ def _euclid(points: Floats, p: float) -> tuple[float, Integers]:
 
     partition = _blocks(len(points), p, lambda a, b: distances(scaled[a], scaled[b]), reach)
     steps = np.linalg.norm(np.diff(scaled[partition], axis=0), axis=1)
-    return size * _norm(steps, 1.0, p), partition
+    return _norm(steps, size, p), partition
 
 
 def _products(a: Floats, b: Floats) -> Floats:
