@@ -319,7 +319,15 @@ def method_claims(table: pd.DataFrame, why: tuple[str, ...]) -> list[Claim]:
     off = part(table, "field")
     return [
         Claim(
-            "U1.8", close, PAPER, f"largest error at K = {DEGREES[-1]}", 0, largest(last["value"]), 1e-10, "a larger distance", why
+            "U1.8",
+            close,
+            PAPER,
+            f"largest error at K = {DEGREES[-1]}",
+            0,
+            largest(last["value"]),
+            1e-10,
+            "a larger distance",
+            why,
         ),
         Claim(
             "U1.9",
