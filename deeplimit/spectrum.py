@@ -262,7 +262,7 @@ def _leading(product: Operator, size: int) -> Spectrum:
 
 
 def _lanczos(product: Operator, size: int, count: int, which: str, tol: float, **options: int) -> Spectrum:
-    """Eigenpairs of a Hessian at one end of the spectrum of Hessian − 2I, of which ARPACK sees the zeros of neither."""
+    """Eigenpairs of a Hessian by those at one end of Hessian − 2I, as ARPACK sees no eigenvalue of exactly 0."""
     v0 = np.random.default_rng(0).standard_normal(size)
     if not (product(v0) - 2 * v0).any():
         return Spectrum(np.full(1, 2.0), v0[:, None] / np.linalg.norm(v0))

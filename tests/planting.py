@@ -29,6 +29,20 @@ def verdicts(claims: Any) -> dict[str, str]:
     return {found.id: found.holds for found in claims}
 
 
+def measured(study: ModuleType, parts: list[str] | None = None, kept: Iterable[Any] = ()) -> pd.DataFrame:
+    """The rows of some parts of a study, or of all; what the functions in `kept` have cached is computed anew."""
+    for function in kept:
+        function.cache_clear()
+    wanted = [row for row, (part, *_) in enumerate(study.points()) if parts is None or part in parts]
+    return pd.DataFrame([{"row": row} | study.measure(row) for row in wanted])
+
+
+def verdicts_with(study: ModuleType, table: pd.DataFrame, again: pd.DataFrame) -> dict[str, str]:
+    """Those of a study's claims on a table in which the parts measured again replace the old ones."""
+    others = table[~table["part"].isin(again["part"])]
+    return verdicts(study.claims(pd.concat([again, others]).sort_values("row").reset_index(drop=True)))
+
+
 def planted_ids(planted: list[Any]) -> set[str]:
     """The claims that a list of (group, error, ids) makes false."""
     return {identifier for plant in planted for identifier in getattr(plant, "values", plant)[2]}

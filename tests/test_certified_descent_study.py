@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from loading import load
-from planting import with_failure
+from planting import measured, planted_ids, verdicts, verdicts_with, with_failure
 
 from deeplimit.lipschitz import certificate, descent
 from deeplimit.lipschitz.objective import Constants, Objective
@@ -33,35 +33,25 @@ def study() -> ModuleType:
     return load("certified_descent", **SMALL)
 
 
-def measured(study: ModuleType, parts: list[str] | None = None) -> pd.DataFrame:
-    """The rows of some parts, or all; minimisers are kept."""
-    wanted = [row for row, (part, *_) in enumerate(study.points()) if parts is None or part in parts]
-    return pd.DataFrame([{"row": row} | study.measure(row) for row in wanted])
-
-
 @pytest.fixture(scope="module")
 def table(study: ModuleType) -> pd.DataFrame:
     return measured(study)
 
 
-def verdicts(study: ModuleType, table: pd.DataFrame) -> dict[str, str]:
-    return {claim.id: claim.holds for claim in study.claims(table)}
-
-
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
     """At small sizes, with the tolerances of the study itself."""
-    assert {k: v for k, v in verdicts(study, table).items() if v != "true"} == {}
-    assert set(verdicts(study, table)) == set(CLAIMS)
+    assert {k: v for k, v in verdicts(study.claims(table)).items() if v != "true"} == {}
+    assert set(verdicts(study.claims(table))) == set(CLAIMS)
 
 
 def test_a_row_that_failed_leaves_its_claims_undecided(study: ModuleType, table: pd.DataFrame) -> None:
     """A descent leaves those on descents, a certificate those on radii."""
     first = table.drop(columns=["row"]).assign(row=table["row"])
     broken = with_failure(first, 0, "row", "part", "case", "steps", "depth", "distance")
-    found = verdicts(study, broken)
+    found = verdicts(study.claims(broken))
     assert found["L3.1"] == found["L3.6"] == "undecided" and found["L3.9"] == found["L3.11"] == "true"
     last = len(table) - 1
-    found = verdicts(study, with_failure(first, last, "row", "part", "case", "steps", "depth", "distance"))
+    found = verdicts(study.claims(with_failure(first, last, "row", "part", "case", "steps", "depth", "distance")))
     assert found["L3.1"] == "true" and found["L3.11"] == found["L3.12"] == "undecided"
 
 
@@ -158,11 +148,10 @@ def test_planted_errors_make_claims_false(
 ) -> None:
     """Each is seen by the claims on what it breaks; the parts that it reaches are measured anew."""
     plant(monkeypatch, study)
-    wrong = pd.concat([measured(study, parts), table[~table["part"].isin(parts)]]).sort_values("row")
-    found = verdicts(study, wrong.reset_index(drop=True))
+    found = verdicts_with(study, table, measured(study, parts))
     assert {name: found[name] for name in ids} == dict.fromkeys(ids, "false")
 
 
 def test_every_claim_has_a_planted_error() -> None:
     """None is true by construction."""
-    assert {name for *_, ids in PLANTED for name in ids} == set(CLAIMS)
+    assert planted_ids(PLANTED) == set(CLAIMS)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from loading import load
-from planting import with_failure
+from planting import measured, planted_ids, verdicts, verdicts_with, with_failure
 
 from deeplimit.lipschitz import bounds, controlled, inputs
 
@@ -36,28 +36,21 @@ def study() -> ModuleType:
     return load("lipschitz", **SMALL)
 
 
-def measured(study: ModuleType, parts: list[str] | None = None) -> pd.DataFrame:
-    """The rows of some parts, or all, nothing kept from before."""
-    for kept in (study.flow_bound, study.curve, study.flow_problem, study.steepest):
-        kept.cache_clear()
-    wanted = [row for row, (part, *_) in enumerate(study.points()) if parts is None or part in parts]
-    return pd.DataFrame([{"row": row} | study.measure(row) for row in wanted])
+def kept(study: ModuleType) -> list[Any]:
+    """What the study computes once."""
+    return [study.flow_bound, study.curve, study.flow_problem, study.steepest]
 
 
 @pytest.fixture(scope="module")
 def table(study: ModuleType) -> pd.DataFrame:
-    return measured(study)
-
-
-def verdicts(study: ModuleType, table: pd.DataFrame) -> dict[str, str]:
-    return {claim.id: claim.holds for claim in study.claims(table)}
+    return measured(study, kept=kept(study))
 
 
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
     """At small sizes, with the tolerances of the study itself; a row that failed leaves all undecided."""
-    assert {k: v for k, v in verdicts(study, table).items() if v != "true"} == {}
-    assert set(verdicts(study, table)) == set(CLAIMS)
-    assert set(verdicts(study, with_failure(table, 0, "row")).values()) == {"undecided"}
+    assert {k: v for k, v in verdicts(study.claims(table)).items() if v != "true"} == {}
+    assert set(verdicts(study.claims(table))) == set(CLAIMS)
+    assert set(verdicts(study.claims(with_failure(table, 0, "row"))).values()) == {"undecided"}
 
 
 def without_bias(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
@@ -149,14 +142,13 @@ def test_planted_errors_make_claims_false(
 ) -> None:
     """Each is seen by the claims on what it breaks; the parts that it reaches are measured anew."""
     plant(monkeypatch, study)
-    wrong = pd.concat([measured(study, parts), table[~table["part"].isin(parts)]]).sort_values("row")
-    found = verdicts(study, wrong.reset_index(drop=True))
+    found = verdicts_with(study, table, measured(study, parts, kept(study)))
     assert {name: found[name] for name in ids} == dict.fromkeys(ids, "false")
 
 
 def test_every_claim_has_a_planted_error() -> None:
     """None is true by construction."""
-    assert {name for *_, ids in PLANTED for name in ids} == set(CLAIMS)
+    assert planted_ids(PLANTED) == set(CLAIMS)
 
 
 def test_the_path_is_integrated_to_more_digits_than_its_bounds_need(study: ModuleType) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from loading import load
-from planting import with_failure
+from planting import measured, planted_ids, verdicts, verdicts_with, with_failure
 
 from deeplimit import network, pontryagin, regularity
 from deeplimit.control import Layers
@@ -30,29 +30,22 @@ def study() -> ModuleType:
     return module
 
 
-def measured(study: ModuleType, parts: list[str] | None = None) -> pd.DataFrame:
-    """The rows of some parts, or all, nothing kept from before."""
-    study.flow.cache_clear()
-    study.limit.cache_clear()
-    wanted = [row for row, (part, *_) in enumerate(study.points()) if parts is None or part in parts]
-    return pd.DataFrame([{"row": row} | study.measure(row) for row in wanted])
+def kept(study: ModuleType) -> list[Any]:
+    """What the study computes once."""
+    return [study.flow, study.limit]
 
 
 @pytest.fixture(scope="module")
 def table(study: ModuleType) -> pd.DataFrame:
-    return measured(study)
-
-
-def verdicts(study: ModuleType, table: pd.DataFrame) -> dict[str, str]:
-    return {claim.id: claim.holds for claim in study.claims(table)}
+    return measured(study, kept=kept(study))
 
 
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
     """At small sizes, with the tolerances of the study itself; a row that failed leaves them undecided."""
-    assert {k: v for k, v in verdicts(study, table).items() if v != "true"} == {}
-    assert set(verdicts(study, table)) == set(CLAIMS)
+    assert {k: v for k, v in verdicts(study.claims(table)).items() if v != "true"} == {}
+    assert set(verdicts(study.claims(table))) == set(CLAIMS)
     broken = with_failure(table, 0, "row", "part", "case", "depth")
-    assert set(verdicts(study, broken).values()) == {"undecided"}
+    assert set(verdicts(study.claims(broken)).values()) == {"undecided"}
 
 
 def transposed(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
@@ -164,14 +157,13 @@ def test_planted_errors_make_claims_false(
 ) -> None:
     """Each is seen by the claims on what it breaks; the parts that it reaches are measured anew."""
     plant(monkeypatch, study)
-    wrong = pd.concat([measured(study, parts), table[~table["part"].isin(parts)]]).sort_values("row")
-    found = verdicts(study, wrong.reset_index(drop=True))
+    found = verdicts_with(study, table, measured(study, parts, kept(study)))
     assert {name: found[name] for name in ids} == dict.fromkeys(ids, "false")
 
 
 def test_every_claim_has_a_planted_error() -> None:
     """None is true by construction."""
-    assert {name for *_, ids in PLANTED for name in ids} == set(CLAIMS)
+    assert planted_ids(PLANTED) == set(CLAIMS)
 
 
 @pytest.mark.parametrize("case", ["tanh(√ε z)/√ε", "z + ε sin z"])
