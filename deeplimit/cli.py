@@ -1,4 +1,4 @@
-"""The command `deeplimit`: verify every claim, and show the ledger."""
+"""The command `deeplimit`: run studies, look at their tables and figures, verify every claim, write the report."""
 
 from __future__ import annotations
 
@@ -6,37 +6,155 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from deeplimit import verify as verification
-from deeplimit.study import RESULTS
+if TYPE_CHECKING:  # the command itself loads no library that computes: its help must come at once
+    from deeplimit.catalogue import Entry
 
-HOME = Path(__file__).resolve().parent.parent  # of a work tree, where studies/ and results/ lie beside the package
+WRONG, FAILED = 2, 1  # exit statuses: a wrong command line, and an error on the way
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Do optimal deep networks converge, and how fast?")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Do optimal deep networks converge, and how fast?",
+)
 
-Studies = Annotated[Path | None, typer.Option(help="folder of the studies")]
-Results = Annotated[
-    Path | None, typer.Option(help="folder of tables, records, figures and the ledger; results beside the studies")
-]
+Name = Annotated[str, typer.Argument(metavar="STUDY", help="name of a study, or its .py file")]
+Studies = Annotated[Path | None, typer.Option(help="folder of the studies; ./studies and those of the package")]
+Results = Annotated[Path | None, typer.Option(help="folder of tables, records and figures; results beside the studies")]
 
 
-@app.callback()
-def main() -> None:
-    """Do optimal deep networks converge, and how fast?"""
+def _end(message: object, status: int = WRONG) -> NoReturn:
+    """End with one line."""
+    print(" ".join(str(message).split()), file=sys.stderr)
+    sys.exit(status)
 
 
-def _home(folder: str) -> Path:
-    """A folder of the work tree one stands in, or of the one that the package was installed from."""
-    return Path(folder) if Path("studies").is_dir() else HOME / folder
+def _found(name: str, studies: Path | None) -> Entry:
+    from deeplimit import catalogue
+
+    try:
+        return catalogue.find(name, studies)
+    except (catalogue.CatalogueError, OSError) as error:
+        _end(error)
+
+
+def _results(results: Path | None, studies: Path | None) -> Path:
+    from deeplimit import catalogue
+
+    return results or catalogue.results(studies)
+
+
+@app.command("list")
+def list_(studies: Studies = None, results: Results = None) -> None:
+    """List the studies: name, what there is of its results, and its question."""
+    from deeplimit import catalogue
+
+    try:
+        found = catalogue.entries(studies)
+    except (catalogue.CatalogueError, OSError) as error:
+        _end(error)
+    folder = _results(results, studies)
+    width = max((len(entry.name) for entry in found), default=0)
+    for entry in found:
+        print(f"{entry.name:<{width}}  {entry.question or '(no question in its docstring)'}")
+        print(f"{'':<{width}}  {catalogue.state(entry.name, folder)}")
+    print(f"{len(found)} studies; `deeplimit run NAME` runs one, results are in {folder}")
+
+
+@app.command()
+def run(
+    names: Annotated[list[str], typer.Argument(metavar="STUDY...", help="names of studies, or their .py files")],
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="replace a constant; can be repeated")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="small sizes, by default into a temporary folder")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="processes, one compute thread each")] = 1,
+    cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="of a dask scheduler, tcp://HOST:PORT")] = None,
+    force: Annotated[bool, typer.Option("--force", help="compute every row anew")] = False,
+    results: Results = None,
+    studies: Studies = None,
+) -> None:
+    """Run studies: what is missing of their tables, then records and figures. The same as `python studies/NAME.py`."""
+    from deeplimit import study
+
+    chosen = [_found(name, studies) for name in names]
+    options = study.Options(quick, tuple(assignments or ()), results, jobs, cluster, force)
+    for entry in chosen:
+        _execute(entry, options)
+
+
+@app.command()
+def plot(
+    name: Name,
+    quick: Annotated[bool, typer.Option("--quick", help="the figures of a quick run")] = False,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="as in the run whose figures are drawn")
+    ] = None,
+    results: Results = None,
+    studies: Studies = None,
+) -> None:
+    """Draw the figures of a study again, from the rows there are; no row is computed."""
+    from deeplimit import study
+
+    options = study.Options(quick, tuple(assignments or ()), results, draw=True)
+    _execute(_found(name, studies), options)
+
+
+def _execute(entry: Entry, options: object) -> None:
+    """Run a study's main unless its results are finished, which its file alone tells."""
+    from deeplimit import study, workers
+
+    assert isinstance(options, study.Options)
+    file = entry.path.resolve()
+    if not (options.force or options.draw or (options.quick and options.results is None)):
+        save = options.save(file)
+        if study.is_finished(save, options.stamp(file)):
+            print(study.finished_line(save))
+            return
+    try:
+        module = workers.load(file)
+    except Exception as error:  # the study's own
+        _end(f"{entry.path} cannot be loaded: {type(error).__name__}: {error}", FAILED)
+    if not callable(getattr(module, "main", None)):
+        _end(f"{entry.path} is no study: it has no function main(save)", FAILED)
+    study.execute(module.main, vars(module), options)
+
+
+@app.command()
+def table(
+    name: Name,
+    query: Annotated[str, typer.Option(help="rows to show, such as \"depth >= 64 and data == 'moons'\"")] = "",
+    columns: Annotated[str, typer.Option(help="columns to show, separated by commas")] = "",
+    form: Annotated[str, typer.Option("--format", help="text, csv, markdown, latex or json")] = "text",
+    orders: Annotated[bool, typer.Option(help="observed orders beside the gaps of a sweep in depth")] = True,
+    results: Results = None,
+    studies: Studies = None,
+) -> None:
+    """Show the table of a study."""
+    from deeplimit import catalogue, store, tables
+
+    name = Path(name).stem if name.endswith(".py") else name
+    if not catalogue.NAME.fullmatch(name):
+        _end(f"a study is named by letters, digits and underscores or by its .py file, got {name!r}")
+    save = _results(results, studies) / name
+    try:
+        found, axes = store.read(save), store.read_record(save).get("axes", [])
+        found = tables.with_orders(found, axes) if orders and form != "csv" else found
+        wanted = [column.strip() for column in columns.split(",") if column.strip()]
+        print(tables.text(tables.chosen(found, query, wanted), form))
+    except (store.StoreError, tables.TableError) as error:
+        _end(error)
 
 
 @app.command()
 def verify(
     only: Annotated[list[str] | None, typer.Argument(help="studies to run; all that make claims by default")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="small sizes, by default into a temporary folder")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="keep finished rows of an earlier run")] = False,
     results: Results = None,
     studies: Studies = None,
     jobs: Annotated[int, typer.Option(min=1, help="studies that run at a time")] = os.cpu_count() or 1,
@@ -47,20 +165,30 @@ def verify(
     did not converge or a study failed, 2 for a wrong command line. Without --quick tables, figures and claims.csv in
     results/ are replaced.
     """
-    home = studies or _home("studies")
-    folder = results or (Path(tempfile.mkdtemp()) if quick else home.parent / RESULTS)
+    from deeplimit import catalogue, verify
+    from deeplimit.store import StoreError
+
+    home = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
+    folder = results or (Path(tempfile.mkdtemp()) if quick else catalogue.results(studies))
     try:
-        files = verification.studies(home, only or [])
+        files = verify.studies(home, only or [])
         folder.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
+        _end(error)
     print(f"{len(files)} studies, {jobs} at a time, into {folder}", flush=True)
-    table = verification.run(files, folder, quick=quick, jobs=jobs, report=lambda line: print(line, flush=True))
-    earlier = sorted(set(table["study"]) - {path.stem for path in files})
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        ledger = verify.run(files, folder, quick=quick, resume=resume, jobs=jobs, report=report)
+    except (StoreError, OSError) as error:
+        _end(error, FAILED)
+    earlier = sorted(set(ledger["study"]) - {path.stem for path in files})
     if earlier:
         print(f"claims of earlier runs: those of {', '.join(earlier)}")
-    print(*verification.lines(table), f"the ledger is in {folder / verification.LEDGER}.csv", sep="\n")
-    sys.exit(verification.exit_code(table))
+    print(*verify.lines(ledger), f"the ledger is in {folder / verify.LEDGER}.csv", sep="\n")
+    sys.exit(verify.exit_code(ledger))
 
 
 @app.command()
@@ -69,19 +197,21 @@ def ledger(
     into: Annotated[Path | None, typer.Option(help="page to put it into, between its marks")] = None,
 ) -> None:
     """Print the ledger that was last written, or put it into a page such as README.md."""
-    folder = results or _home(str(RESULTS))
-    path = folder / f"{verification.LEDGER}.csv"
+    from deeplimit import verify
+
+    folder = _results(results, None)
+    path = folder / f"{verify.LEDGER}.csv"
     if not path.exists():
-        raise typer.BadParameter(f"there is no {path}; `deeplimit verify` writes it")
-    table = verification.read(folder)
-    if into is None:
-        print(*verification.lines(table), sep="\n")
-        return
+        _end(f"there is no {path}; `deeplimit verify` writes it")
     try:
-        page = verification.inserted(into.read_text(encoding="utf-8"), table)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
-    into.write_text(page, encoding="utf-8")
+        found = verify.read(folder)
+        if into is None:
+            print(*verify.lines(found), sep="\n")
+            return
+        page = verify.inserted(into.read_text(encoding="utf-8"), found)
+        into.write_text(page, encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        _end(f"the ledger cannot be shown: {error}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Studies: measure something along axes, and keep one tidy table and one record of how it was made.
 
-A study knows tables, not networks: `sweep` calls a function for every combination of its axes and writes each finished
-row at once.
+A study knows tables, not networks: `sweep` calls a function for every combination of its axes, keeps each finished row
+at once, and goes on where an earlier run of the same study stopped.
 """
 
 from __future__ import annotations
@@ -10,81 +10,114 @@ import argparse
 import itertools
 import json
 import logging
-import os
-import platform
-import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from deeplimit import changes as changes_
 from deeplimit import claims as claims_
+from deeplimit import files, fingerprint, provenance, rows, store, workers
+from deeplimit.provenance import LIBRARIES
+from deeplimit.store import RESULTS, StoreError, read, results_path, write, write_atomically
 
-RESULTS = Path("results")
-LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn", "numba", "casadi")
-FLOATS = "%.17g"  # reads back bit for bit
+if TYPE_CHECKING:
+    import pandas as pd
 
-Measure = Callable[..., Mapping[str, Any]]
+__all__ = ["LIBRARIES", "RESULTS", "read", "record", "results_path", "run", "sweep", "write", "write_atomically"]
 
-
-def results_path(save: str | Path, suffix: str) -> Path:
-    """The file of a study: a bare name lies in the folder results, a path where it says."""
-    path = Path(save)
-    path = RESULTS / path if path.parent == Path() and not path.is_absolute() else path
-    return path.with_name(path.name + suffix)
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, so that an interruption leaves the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+@dataclass(frozen=True)
+class Settings:
+    """How a study runs, as its command line says.
+
+    Attributes
+    ----------
+    file
+        The study's file, where it is run from one.
+    changes
+        Constants that replace those of the file, in this process and in every worker.
+    jobs, cluster
+        Where the rows are computed, see `sweep`.
+    force
+        Compute every row anew.
+    draw
+        Compute nothing and record nothing: main draws its figures from the rows there are.
+    stamp
+        Fingerprint of file and options, for the record.
+    made
+        Filled by the sweeps: what the record says of each table.
+    """
+
+    file: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    jobs: int = 1
+    cluster: str | None = None
+    force: bool = False
+    draw: bool = False
+    stamp: str = ""
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def read(save: str | Path) -> pd.DataFrame:
-    """The table of a study as it was written; numbers bit for bit, an empty text as an empty text."""
-    # the Python engine reads every double exactly
-    path = results_path(save, ".csv")
-    return pd.read_csv(path, engine="python", keep_default_na=False, na_values=["nan"])
+_PLAIN = Settings()  # of a notebook, or of a script that calls its main itself
+_SETTINGS: ContextVar[Settings | None] = ContextVar("settings", default=None)
 
 
-def write(save: str | Path, table: pd.DataFrame) -> None:
-    """The table of a study, as `read` reads it."""
-    write_atomically(results_path(save, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan"))
+@contextmanager
+def settings(**changes: Any) -> Iterator[None]:
+    """Let the sweeps inside run with these settings."""
+    token = _SETTINGS.set(replace(_settings(), **changes))
+    try:
+        yield
+    finally:
+        _SETTINGS.reset(token)
+
+
+def _settings() -> Settings:
+    return _SETTINGS.get() or _PLAIN
 
 
 def sweep(
-    measure: Measure,
+    measure: workers.Measure,
     *,
     save: str | Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     cluster: str | None = None,
+    force: bool | None = None,
     show: Iterable[str] = (),
     **axes: Iterable[Any],
 ) -> pd.DataFrame:
     """One row for every combination of the axes, in their order, the last axis fastest.
 
-    A row is the axes' values and what else `measure(**values)` returns. It is printed and written as soon as it is
-    finished, so that an interruption keeps it; a call that raises leaves a row whose `status` is the error.
+    A row is the axes' values and what else `measure(**values)` returns: numbers, texts and truth values (anything else
+    becomes its text). It is printed and kept as soon as it is finished. A call that raises leaves a row whose `status`
+    is the error and a file NAME.failed/ROW.txt with the traceback; the other rows go on.
+
+    With `save`, a rerun computes only what is missing and the rows that failed. A row counts as there if it has the
+    same fingerprint: the same code of `measure` and of the functions and constants of its file that it reaches, the
+    same data and versions, the same mathematics in this package. Rows of another fingerprint are never mixed in; they
+    stay beside the table, and a message says where and in what they differ.
 
     Parameters
     ----------
     measure
-        Called with one keyword per axis; returns a mapping of column names to values.
+        Called with one keyword per axis; returns a mapping of column names to values. What a row contains must not
+        depend on which rows were computed before it.
     save
-        Name of the table below results, or a path without suffix; None writes nothing.
+        Name of the table below results, or a path without suffix; None keeps nothing.
     jobs
-        Processes; the rows keep their order.
+        Processes, one compute thread each; the rows keep their order. By default what the command line says, or one.
     cluster
         Address of a running dask scheduler (extra `distributed`) to spread the rows over.
+    force
+        Compute every row anew.
     show
         Columns of the line that is printed for a finished row; by default the axes and the status.
     axes
@@ -94,76 +127,40 @@ def sweep(
     ------
     ValueError
         Without axes, with an empty axis, or with fewer than one job.
+    deeplimit.store.StoreError
+        If another process computes the same table, or the disk is full or not to be written; finished rows are intact.
+    deeplimit.workers.WorkersError
+        If the scheduler cannot be reached or a worker process was killed; finished rows are intact.
     """
     values = {name: list(axis) for name, axis in axes.items()}
     if not values or not all(values.values()):
         raise ValueError(f"a sweep needs at least one axis and a value on each, got {values}")
+    asked = _settings()
+    jobs = asked.jobs if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"jobs must be a whole number, at least 1, got {jobs!r}")
     points = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
-    columns = list(show) or [*values, "status"]
-    rows: list[dict[str, Any]] = []
-    with progress_bar() as progress:
-        task = progress.add_task("rows", total=len(points))
-        for row in _rows(measure, points, jobs, cluster):
-            rows.append(row)
-            if save is not None:
-                write(save, pd.DataFrame(rows))
-            progress.console.print(_line(row, columns), highlight=False, markup=False, soft_wrap=True)
-            progress.advance(task)
-    return pd.DataFrame(rows)
-
-
-def progress_bar() -> Progress:
-    """A bar with the rows done, the time taken and the time left; on anything but a terminal only the printed lines."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console()
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
-
-
-def _rows(measure: Measure, points: list[dict[str, Any]], jobs: int, cluster: str | None) -> Iterator[dict[str, Any]]:
-    if cluster is not None:
-        from distributed import Client  # an extra, needed here alone
-
-        with Client(cluster) as client:
-            for future in [client.submit(_row, measure, point, pure=False) for point in points]:
-                yield future.result()
-    elif jobs > 1:
-        from joblib import Parallel, delayed  # slow to load
-
-        yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(_row)(measure, point) for point in points)
-    else:
-        for point in points:
-            yield _row(measure, point)
-
-
-def _row(measure: Measure, point: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return {**point, **measure(**point), **point}
-    except Exception as error:  # one failed row must not take the others with it
-        return {**point, "status": f"failed: {type(error).__name__}: {error}"}
-
-
-def _line(row: Mapping[str, Any], columns: Iterable[str]) -> str:
-    return "  ".join(f"{name} {_short(row[name])}" for name in columns if name in row)
-
-
-def _short(value: Any) -> str:
-    """A number to four digits; of a status that is as it should be the first word."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "converged" if str(value).startswith("converged:") else str(value)
-
-
-def _without_folder(argument: str) -> str:
-    """A path of this machine by its last name, anything else as it is."""
-    return Path(argument).name if Path(argument).is_absolute() else argument
+    if save is not None and asked.draw:
+        return rows.kept(measure, points, save)
+    columns, force = list(show) or [*values, "status"], asked.force if force is None else force
+    with nullcontext() if save is None else store.alone(save):
+        found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
+        travelling = workers.portable(measure, asked.file, asked.changes)
+        with rows.progress_bar() as progress:
+            task = progress.add_task("rows", total=len(points), completed=len(found.found))
+            for made in workers.compute(travelling, found.missing(), jobs=jobs, cluster=cluster or asked.cluster):
+                progress.console.print(found.add(made), highlight=False, markup=False, soft_wrap=True)
+                progress.advance(task)
+        table, remarks = found.finish()
+        if save is not None:
+            asked.made[str(results_path(save, ""))] = {"axes": list(values), **remarks}
+        return table
 
 
 def record(
     save: str | Path, constants: Mapping[str, Any], *, claims: Iterable[claims_.Claim] = (), **remarks: Any
 ) -> Path:
-    """Write the record of a study beside its table: constants, claims, versions, machine, and other remarks.
+    """Write the record of a study beside its table: constants, claims, fingerprint, versions, machine, other remarks.
 
     Each claim is printed with its verdict.
 
@@ -171,78 +168,25 @@ def record(
     -------
     Path of the JSON file.
     """
+    asked, path = _settings(), results_path(save, ".json")
+    if asked.draw:
+        return path
     found = list(claims)
     for claim in found:
         print(claim)
     content = {
         "study": Path(save).name,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": provenance.now(),
         "constants": dict(constants),
         "claims": claims_.to_records(found),
         **remarks,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
-        "commit": _commit(),
-        "machine": {
-            "system": platform.system(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "memory_gb": _memory(),
-        },
-        "command": [Path(sys.argv[0]).name, *map(_without_folder, sys.argv[1:])],
+        **asked.made.get(str(results_path(save, "")), {}),
+        "stamp": asked.stamp,
+        "files": files.read(),
+        **provenance.here(),
     }
-    path = results_path(save, ".json")
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
     return path
-
-
-def _processor() -> str:
-    """Its name where the system tells it, and its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return ", ".join([*names[:1], platform.machine()])
-
-
-def _memory() -> float | None:
-    """In units of 1e9 bytes, where the system tells."""
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _commit() -> str:
-    """The commit of the code, with "-dirty" where package or studies differ from it."""
-    root = Path(__file__).parent.parent
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "deeplimit", "studies")
-        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-def _stopped(save: Path) -> str:
-    table = results_path(save, ".csv")
-    rows = len(read(save)) if table.exists() else 0
-    return (
-        f"stopped; {rows} rows are in {table}, and a new run begins anew"
-        if rows
-        else "stopped before any row was finished"
-    )
 
 
 def constants(namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,25 +194,146 @@ def constants(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the command line of a study says.
+
+    Attributes
+    ----------
+    quick
+        Take the smaller constants of the study's QUICK, and by default write into a temporary folder.
+    assignments
+        Texts "NAME=VALUE" for constants.
+    results
+        Folder of table, record and figures.
+    jobs, cluster, force, draw
+        See `Settings`.
+    """
+
+    quick: bool = False
+    assignments: tuple[str, ...] = ()
+    results: Path | None = None
+    jobs: int = 1
+    cluster: str | None = None
+    force: bool = False
+    draw: bool = False
+
+    def save(self, file: Path) -> Path:
+        """Where the results of a study's file go, without suffix."""
+        home = file.parent.parent if file.parent.name == "studies" else file.parent
+        home = Path() if home == fingerprint.PACKAGE else home
+        temporary = self.quick and not self.draw
+        return (self.results or (Path(tempfile.mkdtemp()) if temporary else home / RESULTS)) / file.stem
+
+    def stamp(self, file: Path) -> str:
+        """Fingerprint of a study's file and of all that its results depend on but the files of data that it reads."""
+        versions = [fingerprint.installed(name) for name in fingerprint.LIBRARIES]
+        return fingerprint.of_text(
+            [store.digest(file), self.quick, sorted(self.assignments), versions, fingerprint.package()]
+        )
+
+
+def is_finished(save: str | Path, stamp: str) -> bool:
+    """Whether table and record of a study are there, whole, and made by the same file, options, data and versions."""
+    try:
+        found = store.read_record(save)
+    except StoreError:
+        return False
+    read_files = found.get("files", {})
+    return (
+        found.get("stamp") == stamp
+        and not found.get("failed", 1)
+        and found.get("table", "") == store.digest(results_path(save, ".csv"))
+        and isinstance(read_files, dict)
+        and all(files.digest(path) == old for path, old in read_files.items())
+    )
+
+
+def finished_line(save: Path) -> str:
+    """What a rerun of a finished study prints."""
+    found = store.read_record(save)
+    return (
+        f"{save.name} is finished: {found.get('rows')} rows in {results_path(save, '.csv')}, recorded"
+        f" {found.get('finished')}; nothing to do (--force computes anew)"
+    )
+
+
+def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Options) -> None:
+    """Run a study's main with options; whatever goes wrong ends the process with one line.
+
+    Raises
+    ------
+    SystemExit
+        With the line: after Ctrl-C (status 130), a wrong `--set` (2), or an error (1), whose traceback is then in
+        NAME.failed/main.txt. Rows that were finished are kept in each case.
+    """
+    file = Path(namespace["__file__"]).resolve()
+    try:
+        smaller = namespace.get("QUICK", {}) if options.quick else {}
+        namespace.update(smaller)
+        wanted = changes_.parsed(options.assignments, namespace)
+        changed = {**smaller, **changes_.applied(namespace, wanted)}
+    except changes_.ChangeError as error:
+        _end(str(error), 2)
+    save = options.save(file)
+    stamp = options.stamp(file)
+    if not options.force and not options.draw and is_finished(save, stamp):
+        print(finished_line(save))
+        return
+    if options.quick:
+        print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
+    try:
+        with settings(file=str(namespace["__file__"]), changes=changed, stamp=stamp, made={}, **chosen):
+            main(str(save))
+    except KeyboardInterrupt:
+        _end(_stopped(save), INTERRUPTED)
+    except (StoreError, workers.WorkersError) as error:
+        _end(str(error), 1)
+    except Exception as error:  # the study's own; its rows are kept
+        _end(f"{file.stem} failed: {type(error).__name__}: {error}{_traceback(save)}", 1)
+    print(f"{'figures' if options.draw else 'table, record and figures'} are in {save.parent}")
+
+
+def _traceback(save: Path) -> str:
+    """Keep the traceback of the error that ended a study; where it is, for the last line."""
+    path = results_path(save, ".failed") / "main.txt"
+    try:
+        write_atomically(path, traceback.format_exc())
+    except StoreError:
+        return ""
+    return f" (traceback in {path})"
+
+
+def _end(line: str, status: int) -> None:
+    print(line, file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _stopped(save: Path) -> str:
+    table = results_path(save, ".csv")
+    count = len(read(save)) if table.exists() else 0
+    if not count:
+        return "stopped before any row was finished"
+    return f"stopped; {count} rows are in {table}, and the same command with --results {save.parent} goes on from them"
+
+
 def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[str] | None = None) -> None:
     """Run a study from the command line: `main(save)` with `save` the study's name below the folder of results.
 
-    `--quick` replaces the constants named in the study's QUICK by its smaller ones, and then writes to a temporary
-    folder unless told otherwise; `--results` names the folder. Ctrl-C stops and says how many rows there are.
+    The same as `deeplimit run FILE`, with the same options: `--quick` replaces the constants named in the study's QUICK
+    by its smaller ones, and then writes to a temporary folder unless told otherwise; `--set NAME=VALUE` replaces a
+    constant; `--results` names the folder; `--jobs` and `--cluster` spread the rows; `--force` computes them anew.
+    Ctrl-C stops and says how to go on.
     """
-    file = Path(namespace["__file__"]).resolve()
-    parser = argparse.ArgumentParser(description=str(namespace["__doc__"]).splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(namespace["__doc__"]).splitlines()[0], allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="a smaller study, by default into a temporary folder")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="replace a constant")
     parser.add_argument("--results", type=Path, help="folder of the table, the record and the figures")
-    options = parser.parse_args(arguments)
-    folder = options.results or (Path(tempfile.mkdtemp()) if options.quick else file.parent.parent / RESULTS)
-    if options.quick:
-        smaller = namespace.get("QUICK", {})
-        namespace.update(smaller)
-        print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        main(str(folder / file.stem))
-    except KeyboardInterrupt:
-        sys.exit(_stopped(folder / file.stem))
-    print(f"table, record and figures are in {folder}")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, one compute thread each")
+    parser.add_argument("--cluster", help="address of a dask scheduler to spread the rows over")
+    parser.add_argument("--force", action="store_true", help="compute every row anew")
+    found = parser.parse_args(arguments)
+    options = Options(found.quick, tuple(found.set), found.results, found.jobs, found.cluster, found.force)
+    execute(main, namespace, options)

@@ -73,6 +73,7 @@ def run(
     results: Path,
     *,
     quick: bool = False,
+    resume: bool = False,
     jobs: int = 1,
     report: Callable[[str], None] = print,
 ) -> pd.DataFrame:
@@ -84,6 +85,8 @@ def run(
         Studies to run; what each writes goes to its log, `results/NAME.log`, which is removed where all went well.
     quick
         With their smaller sizes.
+    resume
+        Keep the rows that an earlier run has finished; otherwise every row is computed anew.
     jobs
         How many run at a time, each with one compute thread.
     report
@@ -92,7 +95,7 @@ def run(
     results.mkdir(parents=True, exist_ok=True)
     runs = []
     with ThreadPoolExecutor(jobs) as pool:
-        for future in as_completed([pool.submit(_run, path, results, quick) for path in files]):
+        for future in as_completed([pool.submit(_run, path, results, quick, not resume) for path in files]):
             done = future.result()
             runs.append(done)
             how = "done" if done.code == 0 else f"FAILED, see {results / done.study}.log"
@@ -103,9 +106,9 @@ def run(
     return table
 
 
-def _run(path: Path, results: Path, quick: bool) -> Run:
+def _run(path: Path, results: Path, quick: bool, anew: bool) -> Run:
     log = results / f"{path.stem}.log"
-    command = [sys.executable, str(path), "--results", str(results), *(["--quick"] if quick else [])]
+    command = [sys.executable, str(path), "--results", str(results), *["--quick"] * quick, *["--force"] * anew]
     # the studies of a work tree are run with the package of that tree
     paths = [str(path.resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -47,7 +47,7 @@ def test_depth_limit_writes_table_record_and_figures(tmp_path: Path, monkeypatch
         "depth_limit_flow.png",
         "depth_limit_weights.png",
     ]
-    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    assert sorted(path.name for path in tmp_path.glob("depth_limit*")) == files
     table = study.read(tmp_path / "depth_limit")
     columns = """data branch start_seed depth value error_bar limit_value limit_error value_gap predicted_gap
         recovery_gap liminf_gap control_l2 control_sup

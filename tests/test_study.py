@@ -62,7 +62,7 @@ def test_interruption_keeps_the_finished_rows(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         study.sweep(measure, save=tmp_path / "t", k=range(5))
     assert study.read(tmp_path / "t")["value"].tolist() == [0, 10]
-    assert [file.name for file in tmp_path.iterdir()] == ["t.csv"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".rows", "t.csv"]
 
 
 def test_a_failed_row_says_why_and_the_others_go_on() -> None:
@@ -148,5 +148,7 @@ def test_run_takes_quick_and_results(tmp_path: Path, capsys: pytest.CaptureFixtu
     def stopped(save: str) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit, match="before any row"):
+    with pytest.raises(SystemExit) as ended:
         study.run(stopped, namespace, [])
+    assert ended.value.code == study.INTERRUPTED
+    assert "before any row" in capsys.readouterr().err

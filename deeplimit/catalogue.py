@@ -1,0 +1,120 @@
+"""The catalogue of studies: those of a folder and those that come with the package, found by name or by file."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplimit import store
+from deeplimit.store import RESULTS, StoreError
+
+PACKAGE = Path(__file__).resolve().parent
+NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)  # of a study: no folder, no dot
+
+
+class CatalogueError(ValueError):
+    """There is no such study; the message says which there are."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study.
+
+    Attributes
+    ----------
+    path
+        Its file.
+    question
+        First paragraph of its docstring, in one line; empty where it has none.
+    """
+
+    path: Path
+    question: str
+
+    @property
+    def name(self) -> str:
+        """That of its file."""
+        return self.path.stem
+
+
+def shipped() -> Path:
+    """The folder of the studies that come with the package: of its work tree, or inside the installed package."""
+    tree = PACKAGE.parent / "studies"
+    return tree if tree.is_dir() and (PACKAGE.parent / "pyproject.toml").is_file() else PACKAGE / "studies"
+
+
+def results(folder: Path | None) -> Path:
+    """Where the results of a folder of studies lie: beside it; of the studies in the package, where one stands."""
+    home = folder or (Path("studies") if Path("studies").is_dir() else shipped())
+    return Path(RESULTS) if home.resolve().parent == PACKAGE else home.parent / RESULTS
+
+
+def entries(folder: Path | None = None) -> list[Entry]:
+    """All studies: those of the folder, by default ./studies, and behind them those that come with the package.
+
+    Raises
+    ------
+    CatalogueError
+        If a folder is named and is none.
+    """
+    if folder is not None and not folder.is_dir():
+        raise CatalogueError(f"there is no folder {folder}; --studies takes the folder of the studies")
+    found: dict[str, Entry] = {}
+    for place in [folder or Path("studies"), *([] if folder else [shipped()])]:
+        for path in sorted(place.glob("*.py")):
+            if NAME.fullmatch(path.stem) and path.stem not in found:
+                found[path.stem] = Entry(path, question(path))
+    return list(found.values())
+
+
+def question(path: Path) -> str:
+    """First paragraph of a file's docstring, in one line; the file is read, not run."""
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def find(name: str, folder: Path | None = None) -> Entry:
+    """The study of a name, or of a path to its file.
+
+    Raises
+    ------
+    CatalogueError
+        If there is none; a name is letters, digits and underscores, so that it cannot lead out of its folder.
+    """
+    path = Path(name) if "\0" not in name else Path()
+    if name.endswith(".py") and NAME.fullmatch(path.stem):
+        if not path.is_file():
+            raise CatalogueError(f"there is no file {name}")
+        return Entry(path, question(path))
+    known = {entry.name: entry for entry in entries(folder)}
+    if not NAME.fullmatch(name):
+        raise CatalogueError(f"a study is named by letters, digits and underscores or by its .py file, got {name!r}")
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known)) or 'none'}"
+        raise CatalogueError(f"there is no study {name!r}{hint}")
+    return known[name]
+
+
+def state(name: str, results: Path) -> str:
+    """What there is of a study in a folder of results: rows, date, claims."""
+    save = results / name
+    try:
+        record = store.read_record(save)
+    except StoreError:
+        return "its record is broken"
+    table = store.results_path(save, ".csv")
+    if not record:
+        return "table without a record" if table.exists() else "not run yet"
+    claims = record.get("claims")
+    verdicts = [str(claim.get("holds", "")) for claim in claims if isinstance(claim, dict)] if claims else []
+    words = [f"finished {str(record.get('finished', ''))[:10]}"]
+    if verdicts:
+        words.append(f"{verdicts.count('true')} of {len(verdicts)} claims true")
+    return ", ".join(words)

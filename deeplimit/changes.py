@@ -1,0 +1,115 @@
+"""Changes of a study's constants from outside its file: `--quick`, and `--set NAME=VALUE` with the type checked."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Namespace = dict[str, Any]
+
+
+class ChangeError(ValueError):
+    """A constant that cannot be set so; the message says what could be."""
+
+
+def parsed(assignments: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of texts "NAME=VALUE", each a Python literal of the type that the constant has.
+
+    Parameters
+    ----------
+    namespace
+        The study's names; the CAPITALS are its constants.
+
+    Raises
+    ------
+    ChangeError
+        For a text without "=", a name that is not a constant, a value that is no literal or of another type, and a
+        constant that is no number, text, truth value, list or mapping of these.
+    """
+    found = {}
+    for text in assignments:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise ChangeError(f"--set takes NAME=VALUE, got {text!r}")
+        found[name] = _converted(name, _literal(value), _present(name, namespace))
+    return found
+
+
+def _present(name: str, namespace: Mapping[str, Any]) -> Any:
+    capitals = [known for known in namespace if known.isupper() and not known.startswith("_") and known != "QUICK"]
+    if name not in capitals:
+        close = difflib.get_close_matches(name.upper(), capitals, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ChangeError(f"the study has no constant {name!r}{hint} There are {', '.join(sorted(capitals)) or 'none'}")
+    return namespace[name]
+
+
+def _literal(text: str) -> Any:
+    """A Python literal; anything else, such as a bare word, is a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+
+
+def _converted(name: str, value: Any, present: Any) -> Any:
+    """The value as the type of the present one, or an error."""
+    kind = type(present)
+    if isinstance(present, bool) or isinstance(value, bool):
+        fits = isinstance(value, bool) and isinstance(present, bool)
+    elif isinstance(present, float):
+        fits = isinstance(value, (int, float))
+    elif isinstance(present, (int, str)):
+        fits = isinstance(value, kind)
+    elif isinstance(present, (list, tuple)) and isinstance(value, (list, tuple)):
+        return kind(_element(name, entry, present) for entry in value)
+    elif isinstance(present, dict) and isinstance(value, dict):
+        return {key: _element(name, entry, list(present.values())) for key, entry in value.items()}
+    elif isinstance(present, (list, tuple, dict)):
+        fits = False
+    else:
+        raise ChangeError(f"{name} is a {kind.__name__}, which the command line cannot write; edit it in the study")
+    if not fits:
+        raise ChangeError(f"{name} must be of the type {kind.__name__}, such as {present!r}, got {value!r}")
+    return float(value) if isinstance(present, float) else value
+
+
+def _element(name: str, entry: Any, present: typing.Sequence[Any]) -> Any:
+    """An entry of a list, like one of those that are there."""
+    if not present:
+        return entry
+    error: ChangeError | None = None
+    for example in present:
+        try:
+            return _converted(f"an entry of {name}", entry, example)
+        except ChangeError as found:
+            error = error or found
+    assert error is not None
+    raise error
+
+
+def applied(namespace: Namespace, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace constants in a study's names, and compute anew those that its file derives from them.
+
+    Returns
+    -------
+    dict
+        All constants that are other now: those of `changes` and those that follow from them.
+    """
+    namespace.update(changes)
+    changed = dict(changes)
+    tree = ast.parse(Path(namespace["__file__"]).read_text(encoding="utf-8")) if changes else ast.Module([], [])
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(target, ast.Name) or value is None:
+            continue
+        names = {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)}
+        if target.id not in changes and names & set(changed):
+            code = compile(ast.Expression(value), str(namespace["__file__"]), "eval")
+            namespace[target.id] = changed[target.id] = eval(code, namespace)  # the study's own expression
+    return changed

@@ -1,0 +1,322 @@
+"""The store of a study's rows: a table that people read, and a journal from which an interrupted study goes on.
+
+Beside a table NAME.csv lies the folder `.rows/NAME` with one journal for every fingerprint, a line for each finished
+row with its own checksum. A line is appended and flushed to the disk in one step, so that a process that is killed
+loses at most the row it was computing; rows of different fingerprints never meet. The table is replaced in one step
+after every row. A table that is about to be replaced by rows of another fingerprint is kept in the same folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from deeplimit import fingerprint
+from deeplimit.provenance import now
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS = Path("results")
+ROWS = ".rows"
+MADE = "made"  # file with the digest of the table that was last made from a journal
+FLOATS = "%.17g"  # reads back bit for bit
+
+
+class StoreError(Exception):
+    """The results cannot be written or read; the message says what is intact and what to do."""
+
+
+def results_path(save: str | Path, suffix: str) -> Path:
+    """The file of a study: a bare name lies in the folder results, a path where it says."""
+    path = Path(save)
+    path = RESULTS / path if path.parent == Path() and not path.is_absolute() else path
+    return path.with_name(path.name + suffix)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file in one step, so that an interruption leaves the old or the new one.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written: a full disk, a folder without the right to write.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}; what was there is intact") from error
+
+
+def read(save: str | Path) -> pd.DataFrame:
+    """The table of a study as it was written; numbers bit for bit, an empty text as an empty text.
+
+    Raises
+    ------
+    StoreError
+        If there is no table, or it is none: cut off, or not text.
+    """
+    import pandas as pd
+
+    path = results_path(save, ".csv")
+    try:
+        # the Python engine reads every double exactly
+        return pd.read_csv(path, engine="python", keep_default_na=False, na_values=["nan"])
+    except FileNotFoundError:
+        raise StoreError(f"there is no table {path}; run the study first") from None
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise StoreError(f"{path} is not a table of a study ({_first_line(error)}); run the study again") from error
+
+
+def write(save: str | Path, table: pd.DataFrame) -> None:
+    """The table of a study, as `read` reads it."""
+    write_atomically(results_path(save, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan"))
+
+
+def read_record(save: str | Path) -> dict[str, Any]:
+    """The record beside a table; empty where there is none.
+
+    Raises
+    ------
+    StoreError
+        If the file is not a record.
+    """
+    path = results_path(save, ".json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is not the record of a study ({_first_line(error)})") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{path} is not the record of a study, but a {type(content).__name__}")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def digest(path: Path) -> str:
+    """The fingerprint of a file's bytes; empty where there is none."""
+    return fingerprint.digest(path.read_bytes()) if path.is_file() else ""
+
+
+def plain(value: Any) -> Any:
+    """A value of a row as a journal keeps it: a number, a text, a truth value or None; anything else as its text."""
+    if isinstance(value, Enum):
+        value = value.value
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+@contextmanager
+def alone(save: str | Path) -> Iterator[None]:
+    """Keep a table to this process while it is computed; the lock goes with the process, however it ends.
+
+    Raises
+    ------
+    StoreError
+        If another process computes it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = results_path(save, "").parent / ROWS / Path(save).name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0, is_singleton=True)
+        with lock:
+            holder = folder / "holder"
+            if lock.lock_counter == 1:
+                holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now()}", encoding="utf-8")
+            yield
+            if lock.lock_counter == 1:
+                holder.unlink(missing_ok=True)
+    except Timeout:
+        who = folder / "holder"
+        text = who.read_text(encoding="utf-8") if who.exists() else "another process"
+        raise StoreError(
+            f"{results_path(save, '.csv')} is being computed by {text}; wait for it, or choose another --results folder"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror or error}; what was there is intact") from error
+
+
+@dataclass(eq=False)
+class Journal:
+    """The finished rows of one fingerprint.
+
+    Attributes
+    ----------
+    path
+        File of lines, the first of which says what the fingerprint was made of.
+    parts
+        That, by name.
+    rows
+        By key; see `keys`.
+    """
+
+    path: Path
+    parts: Mapping[str, str]
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, key: str, row: Mapping[str, Any]) -> None:
+        """Append a finished row and flush it to the disk.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written; the lines before it are intact.
+        """
+        values = {name: plain(value) for name, value in row.items()}
+        try:
+            new = not self.path.exists()
+            with self.path.open("a", encoding="utf-8") as file:
+                lines = ([{"parts": dict(self.parts)}] if new else []) + [{"key": key, "row": values}]
+                _append(file, "".join(_line(content) for content in lines))
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written: {error.strerror or error}; the {len(self.rows)}"
+                " rows before are intact, and the same command goes on from them"
+            ) from error
+        self.rows[key] = values
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.path.unlink(missing_ok=True)
+        self.rows.clear()
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, ensure_ascii=False)
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:8]} {text}\n"
+
+
+def _append(file: IO[str], text: str) -> None:
+    """All of a text or nothing: what was written of it before an error is taken back."""
+    start = file.tell()
+    try:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError:
+        os.truncate(file.name, start)
+        raise
+
+
+def journal(save: str | Path, parts: Mapping[str, str]) -> Journal:
+    """The journal of a table for a fingerprint, with the rows it has; a line that was cut off is cut away.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read, or its folder cannot be made.
+    """
+    folder = results_path(save, "").parent / ROWS / Path(save).name
+    path = folder / f"{fingerprint.of_text(dict(parts))}.jsonl"
+    found = Journal(path, parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            good = 0
+            for content, size in _lines(path):
+                good += size
+                if "row" in content:
+                    found.rows[content["key"]] = content["row"]
+            if good < path.stat().st_size:
+                os.truncate(path, good)
+            if not good:
+                path.unlink()
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be used: {error.strerror or error}") from error
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """The lines of a journal and their lengths in bytes, up to the first that is broken."""
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            check, text = line.decode().split(" ", 1)
+            whole = text.endswith("\n") and hashlib.sha256(text[:-1].encode()).hexdigest()[:8] == check
+            content = json.loads(text) if whole else None
+        except ValueError:
+            return
+        if not isinstance(content, dict):
+            return
+        yield content, len(line)
+
+
+def keys(points: list[dict[str, Any]]) -> list[str]:
+    """A key for each point of the axes; a point that comes twice has two."""
+    seen: dict[str, int] = {}
+    found = []
+    for point in points:
+        text = fingerprint.of_text(fingerprint.plain(point))
+        seen[text] = seen.get(text, 0) + 1
+        found.append(f"{text}-{seen[text]}")
+    return found
+
+
+def others(found: Journal) -> list[str]:
+    """One sentence for each other journal of the same table: how many rows it has, and in what it differs."""
+    sentences = []
+    for path in sorted(found.path.parent.glob("*.jsonl")):
+        if path != found.path:
+            contents = [content for content, _ in _lines(path)]
+            parts = contents[0].get("parts", {}) if contents else {}
+            rows = sum("row" in content for content in contents)
+            what = difference(parts, found.parts)
+            sentences.append(f"{rows} rows of another fingerprint stay apart in {path}: {what}")
+    return sentences
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """The names in which two fingerprints differ, with their constants where these are short."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    words = [f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in names[:3]]
+    return "; ".join([*words, *([f"and {len(names) - 3} more"] if len(names) > 3 else [])]) or "nothing that is known"
+
+
+def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:
+    """The rows so far as the table that people read; beside the journal a note that this table is made from it."""
+    text = table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
+    write_atomically(found.path.with_name(MADE), fingerprint.digest(text.encode()))
+    write_atomically(results_path(save, ".csv"), text)
+
+
+def set_aside(found: Journal, save: str | Path) -> Path | None:
+    """Move table and record into the folder of journals if they are not made from one: they are about to be replaced.
+
+    Returns
+    -------
+    Path of the table there, or None where there was nothing to keep.
+    """
+    table, record = results_path(save, ".csv"), results_path(save, ".json")
+    made = found.path.with_name(MADE)
+    if not table.exists() or (made.exists() and made.read_text(encoding="utf-8") == digest(table)):
+        return None
+    copy = found.path.with_name(f"{digest(table)}.csv")
+    for path in (table, record):
+        if path.exists():
+            path.replace(copy.with_suffix(path.suffix))
+    return copy

@@ -1,0 +1,199 @@
+"""Tables as people look at them: some rows, some columns, observed orders beside the gaps, in several formats."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("text", "csv", "markdown", "latex", "json")
+DIGITS = "{:.6g}"
+SCALE = "depth"
+EXAMPLE = "depth >= 64 and data == 'moons'"
+NOT_GAPS = ("limit_error", "error_bar", "gap_error")
+FLOORS = {"control": "control_error", "head": "control_error", "state": "control_error"}
+VALUE_FLOOR = ("error_bar", "limit_error")
+FLOOR = 100  # an order is shown where the gap is so many times the solvers' error
+SAFE = (
+    *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare, ast.Eq, ast.NotEq),
+    *(ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple),
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow),
+)
+
+
+class TableError(ValueError):
+    """A question that cannot be put to a table; the message says what can."""
+
+
+def chosen(table: pd.DataFrame, query: str = "", columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Some rows and columns.
+
+    Parameters
+    ----------
+    query
+        A comparison such as "depth >= 64 and data == 'moons'", with numbers, texts, and the names of columns; no calls.
+    columns
+        Names of columns, in their order; by default all.
+
+    Raises
+    ------
+    TableError
+        For a query that is none, and for a column that there is not.
+    """
+    unknown = [name for name in columns if name not in table]
+    if unknown:
+        raise TableError(_no_column(unknown[0], table))
+    if query:
+        table = table[_mask(table, query)]
+    return table[list(columns)] if columns else table
+
+
+def _no_column(name: str, table: pd.DataFrame) -> str:
+    close = difflib.get_close_matches(name, map(str, table.columns), n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"the table has no column {name!r}{hint} Its columns: {', '.join(map(str, table.columns))}"
+
+
+def _mask(table: pd.DataFrame, query: str) -> Any:
+    try:
+        tree = ast.parse(query.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise TableError(
+            f"a query is a comparison such as \"depth >= 64 and data == 'moons'\", got {query!r}"
+        ) from None
+    for node in ast.walk(tree):
+        if not isinstance(node, SAFE):
+            raise TableError(f"a query compares columns with numbers and texts, no {type(node).__name__}: {query!r}")
+        if isinstance(node, ast.Name) and node.id not in table:
+            raise TableError(_no_column(node.id, table))
+    try:
+        mask: Any = table.eval(query, engine="python")
+    except Exception as error:  # whatever pandas finds in a text from outside
+        raise TableError(f"the query {query!r} cannot be answered: {str(error).splitlines()[0]}") from None
+    if np.ndim(mask) != 1 or np.asarray(mask).dtype.kind != "b":
+        raise TableError(f"a query is true or false for each row, and {query!r} is not")
+    return mask
+
+
+def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
+    """The table with an observed order beside every gap: −log(gap′/gap) / log(n′/n) from the depth before.
+
+    Rows belong together that have the same values in all other axes and in the columns of texts. An order is NaN where
+    the solvers' errors, as far as the table tells them, are more than a hundredth of the gap.
+
+    Parameters
+    ----------
+    axes
+        Of the sweep.
+    """
+    if SCALE not in table:
+        return table
+    gaps = [str(name) for name in table if _is_gap(str(name)) and table[name].dtype.kind == "f"]
+    texts = [name for name in table if table[name].dtype.kind == "O" and name not in ("status", "limit_status")]
+    groups = [name for name in dict.fromkeys([*axes, *texts]) if name in table and name not in (SCALE, "row")]
+    found = table.copy()
+    for gap in gaps:
+        found.insert(list(found).index(gap) + 1, f"{gap} order", math.nan)
+    for _, rows in table.groupby(groups, sort=False, dropna=False) if groups else [((), table)]:
+        rows = rows.sort_values(SCALE)
+        depth = rows[SCALE].to_numpy(dtype=float)
+        for gap in gaps:
+            size, floor = np.abs(rows[gap].to_numpy(dtype=float)), _floor(rows, gap)
+            with np.errstate(all="ignore"):
+                order = -np.diff(np.log(size)) / np.diff(np.log(depth))
+            known = (size > FLOOR * floor) & (size > 0)
+            order = np.where(known[1:] & known[:-1] & np.isfinite(order), order, math.nan)
+            found.loc[rows.index[1:], f"{gap} order"] = order
+    return found
+
+
+def _is_gap(name: str) -> bool:
+    numbers = name.endswith(("_gap", "_error")) or name in ("gap", "error") or name.startswith("control_")
+    return numbers and name not in NOT_GAPS and name != "control_error" and not name.startswith("predicted")
+
+
+def _floor(rows: pd.DataFrame, gap: str) -> np.ndarray:
+    """The solvers' error in a gap, zero where the table has no column for it."""
+    control = FLOORS.get(gap.split("_")[0])
+    names = [control] if control else list(VALUE_FLOOR)
+    return sum((rows[name].to_numpy(dtype=float) for name in names if name in rows), np.zeros(len(rows)))
+
+
+def text(table: pd.DataFrame, form: str = "text") -> str:
+    """The table in one of `FORMATS`: aligned and to six digits, or csv and json with every digit.
+
+    Raises
+    ------
+    TableError
+        For another format.
+    """
+    if form not in FORMATS:
+        raise TableError(f"the format is one of {', '.join(FORMATS)}, got {form!r}")
+    if form == "csv":
+        return table.to_csv(index=False, float_format="%.17g", na_rep="nan").rstrip("\n")
+    if form == "json":
+        rows = [{name: _finite(value) for name, value in row.items()} for row in table.to_dict("records")]
+        return json.dumps(rows, indent=1, ensure_ascii=False, default=str)
+    cells = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    heads = [str(name) for name in table]
+    if form == "latex":
+        return _latex(heads, cells)
+    return _markdown(heads, cells) if form == "markdown" else _aligned(heads, cells)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null and a text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else DIGITS.format(value)
+    return " ".join(str(value).split())
+
+
+def _aligned(heads: list[str], cells: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    numbers = [all(_is_number(cell) for cell in column) for column in zip(*cells, strict=True)] or [True] * len(heads)
+    lines = []
+    for row in [heads, *cells]:
+        places = zip(row, widths, numbers, strict=True)
+        lines.append("  ".join(cell.rjust(w) if right else cell.ljust(w) for cell, w, right in places).rstrip())
+    return "\n".join(lines)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "0")
+    except ValueError:
+        return False
+    return True
+
+
+def _markdown(heads: list[str], cells: list[list[str]]) -> str:
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in [heads, *cells]]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(heads), *lines[1:]])
+
+
+LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _latex(heads: list[str], cells: list[list[str]]) -> str:
+    rows = [" & ".join("".join(LATEX.get(c, c) for c in cell) for cell in row) + r" \\" for row in [heads, *cells]]
+    body = ["\\toprule", rows[0], "\\midrule", *rows[1:], "\\bottomrule"]
+    return "\n".join([f"\\begin{{tabular}}{{{'l' * len(heads)}}}", *body, "\\end{tabular}"])

@@ -1,0 +1,178 @@
+"""Workers: where the rows of a sweep are computed, in this process, in others, or on a cluster.
+
+Each row is computed by one call, and a call that raises makes a row that says so. Rows come back as they are finished,
+with their number, in any order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from deeplimit import fingerprint
+
+Point = Mapping[str, Any]
+Measure = Callable[..., Mapping[str, Any]]
+CONNECT = 20  # seconds to wait for a scheduler
+
+
+class WorkersError(Exception):
+    """The workers cannot be reached, or one died; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished row: its number among the points, its values, and the traceback where it failed."""
+
+    number: int
+    row: dict[str, Any]
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """A function of a study's file as it travels to another process, which loads the file once.
+
+    Attributes
+    ----------
+    file, source
+        Path and text of the study.
+    name
+        Of the function.
+    changes
+        Constants that replace those of the file.
+    identity
+        Fingerprint of source and changes; a process keeps the file that it has loaded under it.
+    """
+
+    file: str
+    source: str
+    name: str
+    changes: Mapping[str, Any]
+    identity: str
+
+    def __call__(self, **point: Any) -> Mapping[str, Any]:
+        """Call the function."""
+        module = _LOADED.get(self.identity)
+        if module is None:
+            module = _LOADED[self.identity] = load(self.file, self.source, self.changes)
+        measured: Mapping[str, Any] = getattr(module, self.name)(**point)
+        return measured
+
+
+_LOADED: dict[str, ModuleType] = {}  # of this process
+
+
+def load(file: str | Path, source: str | None = None, changes: Mapping[str, Any] | None = None) -> ModuleType:
+    """A study's file as a module, without running its `main`; `changes` replace its constants."""
+    name = f"{fingerprint.STUDY_MODULES}{Path(file).stem}"
+    module = ModuleType(name)
+    module.__file__ = str(file)
+    module.__spec__ = importlib.util.spec_from_loader(name, None, origin=str(file))
+    sys.modules[name] = module  # dataclasses and pickles look it up
+    text = Path(file).read_text(encoding="utf-8") if source is None else source
+    exec(compile(text, str(file), "exec"), vars(module))  # a study is code, and is run as such
+    vars(module).update(changes or {})
+    return module
+
+
+def portable(measure: Measure, file: str | None, changes: Mapping[str, Any]) -> Measure:
+    """The function as workers get it: by file and name where it is one of a study's file, else as it is."""
+    function = fingerprint.unwrapped(measure)
+    space = getattr(function, "__globals__", {})
+    name = getattr(function, "__name__", "")
+    if file is None or space.get("__file__") != file or space.get(name) is not measure:
+        return measure
+    source = Path(file).read_text(encoding="utf-8")
+    identity = fingerprint.of_text([source, fingerprint.plain(dict(changes))])
+    return FromFile(file, source, name, dict(changes), identity)
+
+
+def compute(
+    measure: Measure, points: Mapping[int, Point], *, jobs: int = 1, cluster: str | None = None
+) -> Iterator[Made]:
+    """The rows of some numbered points, each as soon as it is finished.
+
+    Parameters
+    ----------
+    measure
+        Called with one keyword per axis.
+    points
+        By number.
+    jobs
+        Processes, each with one compute thread.
+    cluster
+        Address of a running dask scheduler, such as "tcp://127.0.0.1:8786".
+
+    Raises
+    ------
+    WorkersError
+        If the scheduler cannot be reached or a worker process died.
+    """
+    if cluster is not None:
+        yield from _on_cluster(measure, points, cluster)
+    elif jobs > 1:
+        yield from _in_processes(measure, points, jobs)
+    else:
+        yield from (make(measure, number, point) for number, point in points.items())
+
+
+def make(measure: Measure, number: int, point: Point) -> Made:
+    """One row: the axes' values and what the function returns, or the error as its status."""
+    try:
+        return Made(number, {**point, **measure(**point), **point})
+    except Exception as error:  # one failed row must not take the others with it
+        row = {**point, "status": f"failed: {type(error).__name__}: {error}"}
+        return Made(number, row, traceback.format_exc())
+
+
+def _in_processes(measure: Measure, points: Mapping[int, Point], jobs: int) -> Iterator[Made]:
+    from joblib import Parallel, delayed, parallel_config  # slow to load
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+        try:
+            yield from pool(delayed(make)(measure, number, point) for number, point in points.items())
+        except TerminatedWorkerError as error:
+            raise WorkersError(
+                "a worker process was killed, perhaps for want of memory; fewer --jobs need less of it"
+            ) from error
+
+
+def _on_cluster(measure: Measure, points: Mapping[int, Point], address: str) -> Iterator[Made]:
+    try:
+        from distributed import Client, as_completed  # an extra, needed here alone
+    except ImportError:
+        raise WorkersError('a cluster needs dask: pip install "deeplimit[distributed]"') from None
+    try:
+        client = Client(address, timeout=CONNECT)
+    except (OSError, ValueError) as error:
+        raise WorkersError(f"no dask scheduler answers at {address!r} ({error}); start `dask scheduler`") from None
+    with client:
+        futures = [client.submit(make, measure, number, point, pure=False) for number, point in points.items()]
+        try:
+            for future in as_completed(futures):
+                yield _result(future)
+        finally:
+            with contextlib.suppress(Exception):  # the scheduler may be what has gone
+                client.cancel(futures)
+
+
+def _result(future: Any) -> Made:
+    from distributed import CancelledError, KilledWorker
+
+    try:
+        made: Made = future.result()
+    except KilledWorker as error:
+        raise WorkersError(f"a row killed every worker it was given to: {error}") from None
+    except CancelledError:
+        raise WorkersError("the scheduler has gone") from None
+    return made
