@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from deeplimit import plot
 
@@ -165,3 +166,13 @@ def test_clouds_draw_their_points_and_the_line() -> None:
     np.testing.assert_allclose(drawn["target line"], [1, 5])
     np.testing.assert_allclose(drawn["data"], [1, 1])
     np.testing.assert_allclose(curves(figure, 1)["data"], [4])
+
+
+def test_a_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
+    """The description in its file names panels, axes and curves, for readers who do not see it."""
+    table = pd.DataFrame({"depth": [8, 16, 32], "gap": [1.0, 0.5, 0.25], "data": ["iris", "iris", "moons"]})
+    labels = {"depth": "depth n", "gap": "distance to the limit"}
+    plot.curves(table, x="depth", y="gap", by="data", slopes=[-1], labels=labels, save=tmp_path / "f")
+    text = Image.open(tmp_path / "f.png").text["Description"]
+    assert text.startswith("2 panels. titled iris; moons. x: depth n. y: distance to the limit")
+    assert "slope −1" in text
