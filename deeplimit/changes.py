@@ -43,7 +43,7 @@ def _present(name: str, namespace: Mapping[str, Any]) -> Any:
     capitals = [known for known in namespace if known.isupper() and not known.startswith("_") and known != "QUICK"]
     if name not in capitals:
         close = difflib.get_close_matches(name.upper(), capitals, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         raise ChangeError(f"the study has no constant {name!r}{hint} There are {', '.join(sorted(capitals)) or 'none'}")
     return namespace[name]
 
