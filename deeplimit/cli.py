@@ -195,9 +195,10 @@ def verify(
 def ledger(
     results: Results = None,
     into: Annotated[Path | None, typer.Option(help="page to put it into, between its marks")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="a line for each part of the ledger")] = False,
 ) -> None:
     """Print the ledger that was last written, or put it into a page such as README.md."""
-    from deeplimit import verify
+    from deeplimit import claims, verify
 
     folder = _results(results, None)
     path = folder / f"{verify.LEDGER}.csv"
@@ -206,9 +207,9 @@ def ledger(
     try:
         found = verify.read(folder)
         if into is None:
-            print(*verify.lines(found), sep="\n")
+            print(*([claims.summary(found)] if summary else verify.lines(found)), sep="\n")
             return
-        page = verify.inserted(into.read_text(encoding="utf-8"), found)
+        page = verify.inserted(into.read_text(encoding="utf-8"), found, summary=summary)
         into.write_text(page, encoding="utf-8")
     except (OSError, ValueError, KeyError) as error:
         _end(f"the ledger cannot be shown: {error}")
