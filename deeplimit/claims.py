@@ -69,6 +69,15 @@ class Claim:
     ------
     ValueError, TypeError
         For an unknown relation, a negative tolerance, a missing `id` or `falsified_by`, and doubts that are one string.
+
+    Examples
+    --------
+    >>> from deeplimit.claims import Claim
+    >>> claim = Claim("X1.1", "halves make one", "arithmetic", "sum", 1, 0.5 + 0.5, 1e-15, "another sum")
+    >>> claim.holds
+    'true'
+    >>> print(claim)
+    X1.1  halves make one: sum 1, predicted = 1 ± 1e-15: true
     """
 
     id: str

@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -131,6 +132,17 @@ def sweep(
         If another process computes the same table, or the disk is full or not to be written; finished rows are intact.
     deeplimit.workers.WorkersError
         If the scheduler cannot be reached or a worker process was killed; finished rows are intact.
+
+    Examples
+    --------
+    >>> from deeplimit import study
+    >>> table = study.sweep(lambda a, b: {"sum": a + b}, a=[1, 2], b=[10, 20], show=["sum"])
+    sum 11
+    sum 21
+    sum 12
+    sum 22
+    >>> table["sum"].tolist()
+    [11, 21, 12, 22]
     """
     values = {name: list(axis) for name, axis in axes.items()}
     if not values or not all(values.values()):
@@ -158,7 +170,8 @@ def sweep(
                 progress.advance(task)
         table, remarks = found.finish()
         if save is not None:
-            asked.made[str(results_path(save, ""))] = {"axes": list(values), **remarks}
+            work = {"computed": len(points) - already, "seconds": round(time.perf_counter() - start, 3)}
+            asked.made[str(results_path(save, ""))] = {"axes": list(values), **remarks, **work}
         return table
 
 
