@@ -157,6 +157,7 @@ def sweep(
     columns, force = list(show) or [*values, "status"], asked.force if force is None else force
     with nullcontext() if save is None else store.alone(save):
         found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
+        start, already = time.perf_counter(), len(found.found)
         where: dict[str, Any] = {
             "jobs": jobs,
             "cluster": cluster or asked.cluster,
