@@ -12,7 +12,8 @@ from typing import Any
 
 from deeplimit import plot
 
-UNKNOWN = "…"  # a part of a text that only running the study would tell
+ANY = ".+"  # a part of a name that only running the study would tell
+UNKNOWN = "…"  # the same of another text
 # Arguments of the functions of `plot` and what they mean, in the order in which a caption tells them.
 ROLES = {
     "x": "across: {}",
@@ -34,6 +35,11 @@ class Caption:
 
     kind: str = ""
     roles: str = ""
+
+    @property
+    def short(self) -> str:
+        """What is across and so on, which tells the kind; or else both."""
+        return self.roles if self.roles.startswith("Across") else self.full
 
     @property
     def full(self) -> str:
@@ -59,7 +65,8 @@ class Source:
 
     def caption(self, ending: str) -> Caption:
         """What the figure NAME + ending shows; empty where the file does not tell."""
-        return next((said for pattern, said in self.captions.items() if re.fullmatch(pattern, ending)), Caption())
+        fitting = [pattern for pattern in self.captions if re.fullmatch(pattern, ending)]
+        return self.captions[min(fitting, key=lambda pattern: ANY in pattern)] if fitting else Caption()
 
 
 def read(path: Path) -> Source:
@@ -77,7 +84,7 @@ def read(path: Path) -> Source:
 
 def _captions(tree: ast.Module) -> Iterator[tuple[str, Caption]]:
     """Pattern and caption of each call of a function of `plot` that saves."""
-    constants = _assigned(tree.body, {})
+    constants, given = _assigned(tree.body, {}), _given(tree)
     for function in tree.body:
         if isinstance(function, ast.FunctionDef):
             known = dict(constants)
@@ -85,7 +92,21 @@ def _captions(tree: ast.Module) -> Iterator[tuple[str, Caption]]:
                 known = _assigned([statement], known)
                 for call in ast.walk(statement):
                     if isinstance(call, ast.Call) and _is_plot(call.func):
-                        yield from _caption(call, known)
+                        found = _caption(call, known)
+                        yield from ((given.get(function.name, "") + ending, said) for ending, said in found)
+
+
+def _given(tree: ast.Module) -> dict[str, str]:
+    """What the study's own functions are given as `save`, where that is more than the name of the study."""
+    calls = [c for c in ast.walk(tree) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)]
+    texts = [(c.func.id, a) for c in calls if isinstance(c.func, ast.Name) for a in c.args if _is_named_after(a)]
+    return {name: ending for name, text in texts if (ending := _ending(text))}
+
+
+def _is_named_after(text: ast.expr) -> bool:
+    """Whether it is a text such as f"{save}_flow"."""
+    first = text.values[0] if isinstance(text, ast.JoinedStr) and text.values else None
+    return isinstance(first, ast.FormattedValue) and getattr(first.value, "id", "") == "save"
 
 
 def _is_plot(function: ast.expr) -> bool:
@@ -139,8 +160,8 @@ def _ending(save: ast.expr) -> str | None:
         return ""
     if not isinstance(save, ast.JoinedStr):
         return None
-    parts = [re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".+" for p in save.values]
-    return "".join(parts[1:]) if isinstance(save.values[0], ast.FormattedValue) else None
+    parts = [re.escape(str(p.value)) if isinstance(p, ast.Constant) else ANY for p in save.values]
+    return "".join(parts[1:]) if _is_named_after(save) else None
 
 
 def _assigned(statements: list[ast.stmt], known: Mapping[str, Any]) -> dict[str, Any]:
