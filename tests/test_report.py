@@ -100,7 +100,7 @@ def picture(path: Path, **said: str) -> np.ndarray:
 def table() -> pd.DataFrame:
     """Rows with everything that a number or a text can be."""
     values = [math.nan, math.inf, -math.inf, 1 / 3, -123456.789, 1e-7, 2.0, *np.linspace(3, 4, ROWS - 7)]
-    statuses = ["failed: ValueError: x", "not converged: y", HOSTILE, *["converged: z"] * (ROWS - 3)]
+    statuses = ["failed: ValueError: x", "not converged: y", HOSTILE, *["converged: z"] * (ROWS - 4), HOSTILE]
     return pd.DataFrame({"depth": range(ROWS, 0, -1), "case": [f"c{i}" for i in range(ROWS)], "value": values}).assign(
         status=statuses
     )
@@ -496,6 +496,13 @@ def test_the_filter_leaves_the_claims_that_match_and_can_be_shared(small: Any, f
     small.find_element("css selector", "#filter [type=reset]").click()
     time.sleep(0.1)
     assert len(shown(small)) == 5 and small.current_url.endswith("#ledger")
+
+
+def test_the_study_of_a_claim_filters(browser: Any, whole: Path) -> None:
+    """Exactly the claims of that study are left, as the committed ledger has them."""
+    visit(browser, whole, "#study=gamma")
+    ledger = verify.read(ROOT / "results")
+    assert shown(browser) == ledger["id"][ledger["study"] == "gamma"].tolist()
 
 
 ASCENDING = {
