@@ -192,6 +192,19 @@ def verify(
 
 
 @app.command()
+def report(results: Results = None, studies: Studies = None) -> None:
+    """Write results/index.html: the ledger and every study on one page that needs no network."""
+    from deeplimit import catalogue, report
+
+    folder = _results(results, studies)
+    beside = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
+    try:
+        print(f"the report is in {report.write(folder, beside)}")
+    except (ValueError, OSError) as error:
+        _end(error)
+
+
+@app.command()
 def ledger(
     results: Results = None,
     into: Annotated[Path | None, typer.Option(help="page to put it into, between its marks")] = None,
