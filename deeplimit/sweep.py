@@ -150,9 +150,10 @@ class Flow:
         Z = x.new_empty(self.stages, *x.shape)
         h, rows = np.broadcast_to(self.step, self.stages), self.tableau.rows
         scalar = sigma.scalar if isinstance(sigma, Activation) else None
-        sweep: Callable[..., None] = partial(recursion.forward, _filling(sigma, x))
+        sweep: Callable[..., None] | None = None
         if scalar is not None and _compiled(x):
             sweep = kernels.forward(scalar, x.shape[1])
+        sweep = sweep or partial(recursion.forward, _filling(sigma, x))
         sweep(*_arrays(x, K, b), h, rows, *_arrays(Y, Z))
         return Y, Z
 
