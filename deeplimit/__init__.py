@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         irregular,
         kernels,
         ladder,
+        layer,
         lipschitz,
         loss,
         meanfield,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         network,
         norms,
         optimise,
+        own,
         peers,
         plot,
         pontryagin,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     )
     from deeplimit.control import Curve, Layers
     from deeplimit.data import Data
+    from deeplimit.layer import Layer
     from deeplimit.problem import Problem
 
 try:
@@ -73,11 +76,12 @@ except PackageNotFoundError:  # used from a source tree that was not installed
     __version__ = "0+unknown"
 
 # Where each class offered here lives.
-_HOME = {"Data": "data", "Problem": "problem", "Layers": "control", "Curve": "control"}
+_HOME = {"Data": "data", "Problem": "problem", "Layer": "layer", "Layers": "control", "Curve": "control"}
 
 __all__ = [
     "Curve",
     "Data",
+    "Layer",
     "Layers",
     "Problem",
     "activation",
@@ -101,6 +105,7 @@ __all__ = [
     "irregular",
     "kernels",
     "ladder",
+    "layer",
     "lipschitz",
     "loss",
     "meanfield",
@@ -109,6 +114,7 @@ __all__ = [
     "network",
     "norms",
     "optimise",
+    "own",
     "peers",
     "plot",
     "pontryagin",

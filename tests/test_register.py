@@ -212,7 +212,7 @@ def planted(field: str, change: Callable[[Tensor], Tensor]) -> Loss:
 def test_a_wrong_derivative_of_a_loss_is_refused() -> None:
     """A factor, a sign, or a Hessian that is not that of the value; the sentence has z, y and v."""
     place = r"along v = \(.*\) at z = \(.*\), y = \(.*\) it gives .*, differences give "
-    with pytest.raises(ValueError, match=rf"^gradient of loss 'pseudo_huber' is wrong: {place}.* order 1\.3 and not 2$"):
+    with pytest.raises(ValueError, match=rf"^gradient of loss .* is wrong: {place}.* order 1\.3 and not 2$"):
         loss.register(planted("gradient", lambda g: 1.001 * g))
     with pytest.raises(ValueError, match=rf"^product of loss 'pseudo_huber' is wrong: {place}.* order 2 and not 3$"):
         loss.register(planted("product", lambda Hv: 1.01 * Hv))
