@@ -27,6 +27,12 @@ threads.use(threads.wanted())
 memory.keep()
 
 
+def _state_bytes(problem: Problem) -> int:
+    """The bytes of one state, with a layer of the user's so many more that its Jacobians count as well."""
+    states = problem.samples.x.nbytes
+    return states if problem.layer is None else states + states * problem.width // tape.SHARED
+
+
 def _like(theta: Tensor) -> Tensor:
     """Room for a derivative in the weights θ, which may be one row that stands for many."""
     return theta.new_empty(theta.shape)
@@ -126,7 +132,7 @@ class DataTerm:
         device = weights.W.device
         self.problem, self.flow, self.weights = problem, flow, weights
         self.x, self.y = problem.data.x.to(device), problem.y.to(device)
-        self.cut = cut = cut or tape.cut(flow, self.x.nbytes)
+        self.cut = cut = cut or tape.cut(flow, _state_bytes(problem))
 
         K, b = ([theta[at] for at in cut.stages] for theta in (weights.K, weights.b))
         self._states = Tape(lambda i, start: states(problem, cut.parts[i], K[i], b[i], start), cut.order, cut.keep)
@@ -237,7 +243,8 @@ class Energy:
     ----------
     memory_limit
         Bytes that the sweeps may leave in depth, at one point; None for no limit. What does not fit is made again from
-        states between pieces of depth, and the numbers are the same.
+        states between pieces of depth, and the numbers are the same. What torch.func takes for a layer of the user's
+        while it differentiates a piece is not counted.
 
     Raises
     ------
@@ -250,7 +257,7 @@ class Energy:
     ) -> None:
         self.problem, self.coordinates, self.flow = problem, coordinates, flow
         limit = None if memory_limit is None else checks.positive("memory_limit", memory_limit)
-        self.cut = tape.cut(flow, problem.samples.x.nbytes, limit)
+        self.cut = tape.cut(flow, _state_bytes(problem), limit)
 
     def __call__(self, u: np.ndarray) -> Point:
         return Point(self, u)
