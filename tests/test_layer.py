@@ -11,11 +11,24 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from deeplimit import Curve, Layer, Layers, Problem, compare, continuum, data, discrete, expansion, norms, pontryagin
+from deeplimit import (
+    Curve,
+    Layer,
+    Layers,
+    Problem,
+    compare,
+    continuum,
+    data,
+    discrete,
+    expansion,
+    norms,
+    pontryagin,
+    recursion,
+)
 from deeplimit.control import Legendre
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
-from deeplimit.sweep import EULER, Flow
+from deeplimit.sweep import EULER, KUTTA4, Flow, Tableau
 
 Theta = dict[str, Tensor]
 
@@ -312,3 +325,41 @@ def test_a_layer_that_is_none_is_refused_in_one_sentence(
     """Before anything is computed: what it must be, and what it is."""
     with pytest.raises(kind, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("tableau", [EULER, KUTTA4], ids=["euler", "kutta"])
+def test_sweeps_of_another_device_are_those_of_the_cpu(tableau: Tableau) -> None:
+    """In torch as in NumPy; with one matrix for all samples they are those of the package's own layer."""
+    generator = torch.Generator().manual_seed(0)
+    T, S, d, rows = 4 * tableau.stages, 3, 2, tableau.rows
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    D, A, source, e, f = drawn(T, S, d), drawn(T, S, d, d), drawn(T, S, d), drawn(T, S, d), drawn(T, S, d)
+    theta, start, h = drawn(T, PLAIN.size), drawn(S, d), np.full(T, 0.25)
+    answers: list[list[Tensor]] = []
+    for matrices in (A, A[:, :1].expand(T, S, d, d), A[:, 0]):
+        for torch_ in (True, False):
+            Y, dY, dZ, q, lam, end = (
+                torch.zeros(shape, dtype=torch.float64) for shape in [(T + 1, S, d)] * 2 + [(T, S, d)] * 3 + [(S, d)]
+            )
+            as_array = (lambda a: a) if torch_ else (lambda a: a.contiguous().numpy())
+
+            def write(y: Any, t: Any, out: Any) -> None:
+                torch.as_tensor(out).copy_(PLAIN.value(torch.as_tensor(y), torch.as_tensor(t)))
+
+            recursion.march(write, h, rows, *map(as_array, (start, theta, Y)))
+            recursion.tangent(*map(as_array, (D, matrices, source, start)), rows, *map(as_array, (dY, dZ)))
+            recursion.adjoint(*map(as_array, (D, matrices, start, e, f)), rows, *map(as_array, (q, lam, end)))
+            answers.append([Y, dY, dZ, q, lam, end])
+    for first, second in ((0, 1), (2, 3), (3, 5), (2, 4)):
+        for one, other in zip(answers[first], answers[second], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_a_layer_with_kinks_ends_in_a_status() -> None:
+    """relu in a block is differentiable almost everywhere; where its minimisers sit at kinks the row says so."""
+    layer = Layer("relu", lambda x, theta: theta["V"] @ torch.relu(theta["K"] @ x), {"V": (2, 2), "K": (2, 2)})
+    found = discrete.minimise(own(layer, alpha=0.2), 8, seed=1)
+    assert np.isfinite(found.value) and str(found.status)
