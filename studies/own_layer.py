@@ -163,7 +163,9 @@ def main(save: str = "own_layer") -> None:
     """The table, the record and the figure."""
     table = study.sweep(measure, save=save, show=LINE, layer=TRIED, depth=DEPTHS)
     study.record(save, study.constants(globals()), claims=claims(table))
-    titles = {name: f"{name}, p = {layer.size}\n{layer.function.__doc__}" for name, layer in LAYERS.items()}
+    titles = {
+        name: f"{name}, p = {layer.size}\n{str(layer.function.__doc__).rstrip('.')}" for name, layer in LAYERS.items()
+    }
     plot.curves(
         table.assign(title=table["layer"].map(titles)),
         x="depth",

@@ -24,6 +24,7 @@ from deeplimit import (
     norms,
     pontryagin,
     recursion,
+    variants,
 )
 from deeplimit.control import Legendre
 from deeplimit.coordinates import LayerCoordinates
@@ -196,6 +197,18 @@ def test_other_layers_converge_at_first_order_with_the_predicted_constant(layer:
         assert 2 * np.log2(second / third) - np.log2(first / second) == pytest.approx(order, abs=0.06), column
     quotients = [row["value_gap"] / row["predicted_gap"] for row in rows]
     assert 2 * quotients[2] - quotients[1] == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize(("variant", "order"), [("heun", 2), pytest.param("rk4", 4, marks=pytest.mark.slow)])
+def test_blocks_of_higher_order_take_any_layer(variant: str, order: int) -> None:
+    """Heun's method and Runge and Kutta's with f in their stages: the gap of the value falls at their order."""
+    problem = own(ANTI, alpha=0.2)
+    depths = [4, 8, 16]
+    found = variants.branch(problem, depths, variant=variant, seed=1)
+    limit = continuum.minimise(problem, start=found[-1].control)
+    gaps = [net.value - limit.value for net in found]
+    assert all(net.status.converged for net in [*found, limit]) and abs(gaps[-1]) > 100 * limit.error_bar
+    assert np.log2(gaps[1] / gaps[2]) == pytest.approx(order, abs=0.25)
 
 
 def test_the_limits_objective_is_that_of_an_adaptive_integrator() -> None:
