@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         irregular,
         kernels,
         ladder,
+        layer,
         lipschitz,
         loss,
         meanfield,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         network,
         norms,
         optimise,
+        own,
         peers,
         plot,
         pontryagin,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         rough,
         rows,
         shooting,
+        sources,
         spectrum,
         store,
         study,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
         symmetry,
         tables,
         tape,
+        taylor,
         threads,
         trace,
         triangle,
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     )
     from deeplimit.control import Curve, Layers
     from deeplimit.data import Data
+    from deeplimit.layer import Layer
     from deeplimit.problem import Problem
 
 try:
@@ -82,11 +87,12 @@ except PackageNotFoundError:  # used from a source tree that was not installed
     __version__ = "0+unknown"
 
 # Where each class offered here lives.
-_HOME = {"Data": "data", "Problem": "problem", "Layers": "control", "Curve": "control"}
+_HOME = {"Data": "data", "Problem": "problem", "Layer": "layer", "Layers": "control", "Curve": "control"}
 
 __all__ = [
     "Curve",
     "Data",
+    "Layer",
     "Layers",
     "Problem",
     "activation",
@@ -113,6 +119,7 @@ __all__ = [
     "irregular",
     "kernels",
     "ladder",
+    "layer",
     "lipschitz",
     "loss",
     "meanfield",
@@ -121,6 +128,7 @@ __all__ = [
     "network",
     "norms",
     "optimise",
+    "own",
     "peers",
     "plot",
     "pontryagin",
@@ -134,6 +142,7 @@ __all__ = [
     "rough",
     "rows",
     "shooting",
+    "sources",
     "spectrum",
     "store",
     "study",
@@ -141,6 +150,7 @@ __all__ = [
     "symmetry",
     "tables",
     "tape",
+    "taylor",
     "threads",
     "trace",
     "triangle",

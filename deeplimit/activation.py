@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from deeplimit import checks, taylor
+
 _PROBE = torch.tensor([-2.0, -0.3, 0.1, 0.7, 3.0], dtype=torch.float64)  # where twins of σ are compared
 
 
@@ -54,6 +56,8 @@ class Activation:
         Lip σ'' = sup |σ'''|.
     least_slope
         inf σ'. Each of these three is infinite where it is not known.
+    kinks
+        Where σ has no derivative, for an activation that is not smooth.
 
     Raises
     ------
@@ -76,6 +80,7 @@ class Activation:
     supremum: float = math.inf
     lipschitz_second: float = math.inf
     least_slope: float = -math.inf
+    kinks: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.smooth and self.smoothed is None:
@@ -303,6 +308,7 @@ ACTIVATIONS: dict[str, Activation] = {
             smoothed=_relu_smoothed,
             scalar=_relu_scalar,
             least_slope=0.0,
+            kinks=(0.0,),
         ),
         Activation(
             "softplus0",
@@ -390,6 +396,110 @@ ACTIVATIONS: dict[str, Activation] = {
         ),
     )
 }
+
+BUILT_IN = tuple(ACTIVATIONS)
+
+CHECKED = torch.arange(-96, 97, dtype=torch.float64) / 16  # where derivatives and constants are looked at
+SLACK = 1e-9  # of a constant, relative
+
+
+def register(activation: Activation, *, replace: bool = False) -> Activation:
+    """Make an activation known by its name, after a check of its derivatives and constants.
+
+    On a grid of [−6, 6], away from its kinks, Taylor's remainders with σ' and with σ' and σ'' must fall at orders 2 and
+    3, and what it says about its constants must hold: those that are declared too small are found, those that are too
+    large are not.
+
+    Parameters
+    ----------
+    replace
+        True registers the name anew, as when a cell of a notebook runs twice; never one of the package's own.
+
+    Returns
+    -------
+    Activation
+        The same, so that the call can be used as an argument.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or no identifier; naming the derivative or constant that is wrong, where and by how much.
+    TypeError
+        If it is no `Activation`, or one of its functions does not give a tensor of the shape and type of its argument.
+    """
+    checks.kind("activation", activation, Activation)
+    checks.new_name("activation", activation.name, ACTIVATIONS, BUILT_IN, replace)
+    check(activation)
+    ACTIVATIONS[activation.name] = activation
+    return activation
+
+
+def check(activation: Activation) -> None:
+    """The check of `register` alone."""
+    z = CHECKED
+    for kink in activation.kinks:
+        z = z[(z - kink).abs() > 4 * taylor.STEP]
+    for name in ("value", "first", "second"):
+        found = getattr(activation, name)(z.clone())
+        if not isinstance(found, Tensor) or found.shape != z.shape or found.dtype != z.dtype:
+            got = f"{found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise TypeError(
+                f"{name} of activation {activation.name!r} must keep shape and type, here {z.dtype} of shape "
+                f"{tuple(z.shape)}, got {got}"
+            )
+    _check_derivatives(activation, z)
+    _check_bounds(activation, z)
+    for name, holds in (
+        ("odd", (activation.value(-z) + activation.value(z)).abs().max() <= SLACK),
+        ("zero_at_zero", activation.value(torch.zeros_like(z)).abs().max() <= SLACK),
+    ):
+        if getattr(activation, name) != bool(holds):
+            raise ValueError(
+                f"{name} of activation {activation.name!r} is {getattr(activation, name)}, but {bool(holds)} is right"
+            )
+
+
+def _check_derivatives(activation: Activation, z: Tensor) -> None:
+    """σ(z ± h) − σ ∓ hσ' at order 2, and less h²σ''/2 at order 3."""
+    sigma, slope, bend = activation.value(z), activation.first(z), activation.second(z)
+    signs = torch.tensor([[-1.0], [1.0]], dtype=z.dtype)
+    size = (sigma.abs() + (z * slope).abs()).expand(2, -1)
+
+    def linear(h: float) -> Tensor:
+        return activation.value(z + h * signs) - sigma - h * signs * slope
+
+    h = 4 * taylor.STEP
+    below, above = activation.value(z - h), activation.value(z + h)
+    for name, remainder, order, given, wanted in (
+        ("first", linear, 2, slope, (above - below) / (2 * h)),
+        ("second", lambda h: linear(h) - h**2 / 2 * bend, 3, bend, (above - 2 * sigma + below) / h**2),
+    ):
+        if (found := taylor.worst(remainder, size, order)) is not None:
+            place = found[0] % len(z)
+            raise ValueError(
+                f"{name} of activation {activation.name!r} is wrong: {given[place]:.6g} at z = {z[place]:g}, where "
+                f"differences of value give {wanted[place]:.6g}; Taylor's remainder has order {found[1]:.2g} and not "
+                f"{order} (kinks, if that is one, must be declared)"
+            )
+
+
+def _check_bounds(activation: Activation, z: Tensor) -> None:
+    """Each bound against what the grid shows."""
+    bend = activation.second(z)
+    third = (activation.second(z + taylor.STEP) - bend) / taylor.STEP
+    for name, bound, values in (
+        ("lipschitz", activation.lipschitz, activation.first(z).abs()),
+        ("lipschitz_derivative", activation.lipschitz_derivative, bend.abs()),
+        ("lipschitz_second", activation.lipschitz_second, third.abs()),
+        ("supremum", activation.supremum, activation.value(z).abs()),
+        ("-least_slope", -activation.least_slope, -activation.first(z)),
+    ):
+        place = int(values.argmax())
+        if bound < values[place] - SLACK * max(1.0, abs(bound)):
+            raise ValueError(
+                f"{name} of activation {activation.name!r} must be at least {values[place]:.6g}, which it is at "
+                f"z = {z[place]:g}, got {bound:.6g}"
+            )
 
 
 def get(name: str | Activation) -> Activation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Collection
 from typing import Any
 
 
@@ -38,3 +39,12 @@ def kind(name: str, value: Any, *types: type) -> None:
     if not isinstance(value, types):
         wanted = " or ".join(t.__name__ for t in types)
         raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}")
+
+
+def new_name(what: str, name: Any, taken: Collection[str], kept: Collection[str], replace: bool) -> None:
+    """An identifier that is not taken, or one that may be replaced; TypeError or ValueError otherwise."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"the name of the {what} must be an identifier, as in Python, got {name!r}")
+    if name in kept or (name in taken and not replace):
+        remedy = "choose another" if name in kept else "choose another, or replace=True"
+        raise ValueError(f"the name {name!r} of the {what} is taken; {remedy}")

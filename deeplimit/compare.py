@@ -59,7 +59,7 @@ def gaps(problem: Problem, net: Minimum, limit: Minimum) -> dict[str, Any]:
     samples = curve.sample(layers.depth)
     distance = net.distance_bound + limit.distance_bound
     deep_error = distance * problem.metric.embedding() if distance < math.inf else math.nan
-    smooth = problem.activation.smooth
+    smooth = problem.smooth
     return {
         "data": problem.data.name,
         "start_seed": net.seed,

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from deeplimit import checks, optimise
+from deeplimit import checks, energy, optimise
 from deeplimit.control import Basis, Curve, Hats, Layers, Legendre, Weights
 from deeplimit.coordinates import CurveCoordinates
 from deeplimit.energy import DataTerm, Energy
@@ -79,7 +79,7 @@ def states(problem: Problem, curve: Curve, steps: int, x: Tensor | None = None) 
     refined = steps * -(-_steps(curve) // steps)
     K, b = curve.at(DORMAND_PRINCE8.times(refined))
     start = problem.data.x if x is None else x
-    Y, _ = Flow(DORMAND_PRINCE8, refined).forward(start, K, b, problem.activation)
+    Y = energy.states(problem, Flow(DORMAND_PRINCE8, refined), K, b, start).Y
     return Y[:: DORMAND_PRINCE8.stages * (refined // steps)]
 
 
@@ -117,7 +117,7 @@ def minimise(problem: Problem, *, start: Layers | Curve | None = None, seed: int
     control = problem.metric.draw(seed) if start is None else start
     checks.kind("start", control, Layers, Curve)
     problem.metric.check(control)
-    search = _minimise_smooth if problem.activation.smooth else _minimise_kinked
+    search = _minimise_smooth if problem.smooth else _minimise_kinked
     minimum = search(problem, control, tol, start is not None)
     return minimum if start is not None else replace(minimum, seed=seed)
 

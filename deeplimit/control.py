@@ -49,6 +49,8 @@ def _store_blocks(control: Layers | Curve, rows: str, device: str | None = None)
 def _check_blocks(K: Tensor, b: Tensor, W: Tensor, c: Tensor, rows: str) -> None:
     n, d, m = K.shape[0], K.shape[1], W.shape[0]
     wanted = {"K": (n, d, d), "b": (n, d), "W": (m, d), "c": (m,)}
+    if d == 0:  # a layer of the user's, whose parameters stand in the place of b
+        wanted |= {"b": (n, b.shape[1]), "W": (m, W.shape[1])}
     for name, tensor in zip(BLOCKS, (K, b, W, c), strict=True):
         if tuple(tensor.shape) != wanted[name]:
             raise ValueError(f"{name} must have shape {wanted[name]} ({rows} first), got {tuple(tensor.shape)}")
@@ -63,7 +65,8 @@ class Layers:
     Parameters
     ----------
     K : (n, d, d), b : (n, d), W : (m, d), c : (m,)
-        Anything `torch.as_tensor` takes; kept as float64.
+        Anything `torch.as_tensor` takes; kept as float64. With a layer of the user's K is empty, (n, 0, 0), and b
+        (n, p) are its parameters, flattened.
 
     Raises
     ------

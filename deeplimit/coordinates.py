@@ -23,7 +23,8 @@ class Metric:
     """Σ_{θ ∈ {K, b}} α_θ (‖θ'‖² + τ_θ |θ(0)|²) + α_W |W|² + α_c |c|² over the trainable blocks, the others fixed.
 
     A fixed block is K = 0, b = 0, W = identity, c = 0. Where α or τ is zero the coordinate keeps the scale of α = 1 or
-    τ = 1 and the entry of `penalty` is 0.
+    τ = 1 and the entry of `penalty` is 0. With a layer of the user's K is empty and b has its
+    `parameters` many numbers.
     """
 
     width: int
@@ -31,11 +32,13 @@ class Metric:
     alpha: dict[str, float]
     tau: dict[str, float]
     trainable: str
+    parameters: int | None = None
 
     def shape(self, block: str) -> tuple[int, ...]:
         """The shape of a block at one depth."""
         d, m = self.width, self.outputs
-        return {"K": (d, d), "b": (d,), "W": (m, d), "c": (m,)}[block]
+        deep = {"K": (d, d), "b": (d,)} if self.parameters is None else {"K": (0, 0), "b": (self.parameters,)}
+        return (deep | {"W": (m, d), "c": (m,)})[block]
 
     def fixed(self, block: str) -> Tensor:
         """The value of a block that is not trained, at one depth."""

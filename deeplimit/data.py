@@ -1,22 +1,29 @@
 """Data (x_s, y_s), s = 1 … S, and where it comes from.
 
-Any two arrays of numbers will do. Offered by name are four point sets in the plane (moons, circles, spirals,
-ring) and the real sets that come with scikit-learn (iris, wine, breast_cancer, digits), without a download.
+Any two arrays of numbers will do, and any CSV, parquet or NPZ file. Offered by name are four point sets in the plane
+(moons, circles, spirals, ring) and the real sets that come with scikit-learn (iris, wine, breast_cancer, digits),
+without a download.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 import numbers
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from deeplimit import files, sources
 
 # scikit-learn is imported inside the functions that use it: it takes a second, and `Data` does not need it.
 
@@ -139,6 +146,13 @@ class Data:
     def outputs(self) -> int:
         """m, the number of columns of y."""
         return self.y.shape[1]
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of shapes and bytes of x and y, in hexadecimal: two sets with one digest are the same numbers."""
+        shapes = repr([tuple(self.x.shape), tuple(self.y.shape)])
+        content = b"".join(values.numpy().astype("<f8").tobytes() for values in (self.x, self.y))
+        return hashlib.sha256(shapes.encode() + content).hexdigest()
 
 
 def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -483,17 +497,93 @@ DATASETS: dict[str, Callable[..., Data]] = {
 }
 
 
-def load(name: str, **options: Any) -> Data:
-    """The data set of that name, made with the options of its function.
+def load(name: str | os.PathLike[str], **options: Any) -> Data:
+    """The data set of that name, made with the options of its function; or that of a file, as `from_file` reads it.
+
+    Parameters
+    ----------
+    name
+        One of the names above, or the path of a .csv, .parquet or .npz file.
 
     Raises
     ------
     ValueError
-        If no data set has that name.
+        If no data set has that name, and what the function of the set raises.
     """
-    if name not in DATASETS:
-        raise ValueError(f"data must be one of {', '.join(DATASETS)}, got {name!r}")
-    return DATASETS[name](**options)
+    if isinstance(name, str) and name in DATASETS:
+        return DATASETS[name](**options)
+    if Path(name).suffix.lower() in files.READERS:
+        return from_file(name, **options)
+    kinds = ", ".join(files.READERS)
+    raise ValueError(f"data must be one of {', '.join(DATASETS)}, or the path of a file ({kinds}), got {str(name)!r}")
+
+
+def from_file(
+    path: str | os.PathLike[str],
+    *,
+    labels: str | Sequence[str] | None = None,
+    onehot: bool | None = None,
+    standardise: bool = False,
+) -> Data:
+    """The samples of a CSV, parquet or NPZ file, one a row. Nothing in the file is executed: no pickled objects.
+
+    A first line of a CSV file in which no entry is a number is the header; without one the columns are "1", "2", ….
+    The arrays (S,) or (S, k) of an NPZ file have the columns "name" or "name 1", …, "name k".
+
+    Parameters
+    ----------
+    labels
+        The column or columns of y, by name; by default the last one, in an NPZ file the array "y", or the last one.
+        All others are x.
+    onehot
+        None takes numbers in y as they are, and texts as classes: one column of labels per class if there are more
+        than two, else one column of class numbers. True or False takes whole numbers as classes as well, as in `iris`.
+        Classes are numbered in their sorted order, which the notes tell.
+    standardise
+        Every column of x to mean 0 and variance 1; a constant column to 0.
+
+    Returns
+    -------
+    Data
+        Named after the file.
+
+    Raises
+    ------
+    ValueError
+        Naming line or row and column of what is not a number, not finite or no class; if a line has another number of
+        entries, two columns have one name, there is no such column, the file is empty or holds pickled objects.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    ModuleNotFoundError
+        For parquet without its extra.
+    """
+    if not isinstance(standardise, bool):
+        raise ValueError(f"standardise must be True or False, got {standardise!r}")
+    table = files.table(path)
+    inputs, targets = table.split(labels)
+    x = np.stack([table.numbers(name) for name in inputs], axis=1)
+    y, notes = _targets(table, targets, onehot)
+    return Data(torch.from_numpy(_standardise(x) if standardise else x), torch.from_numpy(y), Path(path).stem, notes)
+
+
+def _targets(table: files.Table, names: list[str], onehot: bool | None) -> tuple[Floats, tuple[str, ...]]:
+    """y (S, m), and what its classes are called."""
+    if onehot is None and all(map(table.is_numeric, names)):
+        return np.stack([table.numbers(name) for name in names], axis=1), ()
+    if len(names) > 1:
+        raise ValueError(f"{table.path}: classes must be in one column, got {', '.join(names)}")
+    classes, places = np.unique(table.labels(names[0]), return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{table.path}: column {names[0]!r} must have two classes or more, got {classes.tolist()[0]!r} alone"
+        )
+    called = ", ".join(f"{number} = {name}" for number, name in enumerate(classes))
+    return _columns(places, len(classes) > 2 if onehot is None else onehot), (f"classes of {names[0]}: {called}",)
+
+
+def files_read() -> dict[str, str]:
+    """Every file that `load` has read in this process, by the path it was given, with the sha256 of its bytes."""
+    return sources.read()
 
 
 def __getattr__(name: str) -> Any:

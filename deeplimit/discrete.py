@@ -256,8 +256,11 @@ def branches(
 def symmetries(problem: Problem) -> list[Symmetry]:
     """The signed permutations that keep the data, and with them E_n and E_∞; the identity first.
 
-    The identity alone for a joint problem, of which no rank has all the data.
+    The identity alone for a joint problem, of which no rank has all the data. None for a layer of the user's, whose
+    symmetries are not known.
     """
+    if problem.layer is not None:
+        return []
     if problem.group.size > 1:
         return [symmetry.identity(problem.width, problem.outputs)]
     return symmetry.group(

@@ -9,12 +9,13 @@ number of compute threads, as `threads` says, and keeps freed memory, as `memory
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deeplimit import checks, memory, tape, threads
+from deeplimit import checks, memory, own, tape, threads
 from deeplimit.activation import Activation
 from deeplimit.control import Weights
 from deeplimit.coordinates import Coordinates
@@ -24,6 +25,12 @@ from deeplimit.tape import Cut, Tape
 
 threads.use(threads.wanted())
 memory.keep()
+
+
+def _state_bytes(problem: Problem) -> int:
+    """The bytes of one state, with a layer of the user's so many more that its Jacobians count as well."""
+    states = problem.samples.x.nbytes
+    return states if problem.layer is None else states + states * problem.width // tape.SHARED
 
 
 def _like(theta: Tensor) -> Tensor:
@@ -48,6 +55,21 @@ class States:
         """h σ'(Z), how the slopes change with Z."""
         return self.flow.slopes(self.activation, self.Z)
 
+    def costates(self, start: Tensor) -> Costates:
+        """The adjoint sweep back through the piece."""
+        return Costates(self, start)
+
+    def tangents(self, K: Tensor, b: Tensor, start: Tensor) -> Tangents:
+        """The tangent sweep along a direction of the weights."""
+        return Tangents(self, K, b, start)
+
+
+def states(problem: Problem, flow: Flow, K: Tensor, b: Tensor, start: Tensor) -> Any:
+    """The forward sweep with the layer of a problem: σ(KX + b), or one of the user's, with θ in the place of b."""
+    if problem.layer is not None:
+        return own.States(flow, problem.layer, b, start)
+    return States(flow, problem.activation, K, b, start)
+
 
 class Costates:
     """The adjoint sweep back through a piece: q, λ and the costate `end` of its first state; C = h σ''(Z) ∘ λ."""
@@ -60,6 +82,15 @@ class Costates:
     def C(self) -> Tensor:
         """h σ''(Z) ∘ λ, how q changes with Z."""
         return self.states.flow.bends(self.states.activation, self.states.Z).mul_(self.lam)
+
+    def gather(self, K: Tensor, b: Tensor) -> None:
+        """The gradient in the weights, Σ_s q_s Y_sᵀ and Σ_s q_s."""
+        products(self.q.mT, self.states.Y[:-1], out=K)
+        torch.sum(self.q, 1, out=b)
+
+    def second(self, tangents: Tangents, K: Tensor, b: Tensor, start: Tensor) -> SecondCostates:
+        """The second adjoint sweep along the same direction as the tangents."""
+        return SecondCostates(self, tangents, K, start)
 
 
 class Tangents:
@@ -79,8 +110,15 @@ class SecondCostates:
     """The second adjoint sweep back through a piece: dq along a direction of its weights, by C ∘ dZ and q·K."""
 
     def __init__(self, costates: Costates, tangents: Tangents, K: Tensor, start: Tensor) -> None:
+        self.costates, self.tangents = costates, tangents
         states, sources = costates.states, (costates.C * tangents.dZ, products(costates.q, K))
         self.dq, _, self.end = states.flow.adjoint(states.D, states.K, start, sources)
+
+    def gather(self, K: Tensor, b: Tensor) -> None:
+        """The derivative of the gradient in the weights."""
+        products(self.dq.mT, self.costates.states.Y[:-1], out=K)
+        K.add_(products(self.costates.q.mT, self.tangents.dY[:-1]))
+        torch.sum(self.dq, 1, out=b)
 
 
 class DataTerm:
@@ -94,12 +132,10 @@ class DataTerm:
         device = weights.W.device
         self.problem, self.flow, self.weights = problem, flow, weights
         self.x, self.y = problem.data.x.to(device), problem.y.to(device)
-        self.cut = cut = cut or tape.cut(flow, self.x.nbytes)
+        self.cut = cut = cut or tape.cut(flow, _state_bytes(problem))
 
         K, b = ([theta[at] for at in cut.stages] for theta in (weights.K, weights.b))
-        self._states = Tape(
-            lambda i, start: States(cut.parts[i], problem.activation, K[i], b[i], start), cut.order, cut.keep
-        )
+        self._states = Tape(lambda i, start: states(problem, cut.parts[i], K[i], b[i], start), cut.order, cut.keep)
         self.X = self._states.run(self.x)
 
     @property
@@ -127,16 +163,15 @@ class DataTerm:
         return self.problem.weight * self.problem.loss.gradient(self.output, self.y)
 
     @cached_property
-    def _backward(self) -> tuple[Tape[Costates], Weights]:
+    def _backward(self) -> tuple[Tape[Any], Weights]:
         """The adjoint sweep, and the gradient that it gathers on its way."""
         states, g = self._states, self._output_gradient
-        costates = Tape(lambda i, start: Costates(states[i], start), self.cut.order[::-1], self.cut.keep)
+        costates = Tape(lambda i, start: states[i].costates(start), self.cut.order[::-1], self.cut.keep)
         gradient = Weights(_like(self.weights.K), _like(self.weights.b), g.T @ self.X, g.sum(0))
 
         def gather(i: int) -> None:
-            at, q = self.cut.stages[i], costates[i].q
-            products(q.mT, states[i].Y[:-1], out=gradient.K[at])
-            torch.sum(q, 1, out=gradient.b[at])
+            at = self.cut.stages[i]
+            costates[i].gather(gradient.K[at], gradient.b[at])
 
         costates.run(g @ self.weights.W, gather)
         return costates, gradient
@@ -151,18 +186,16 @@ class DataTerm:
         states, (costates, _), cut = self._states, self._backward, self.cut
         W, g = self.weights.W, self._output_gradient
         K, b = ([theta[at] for at in cut.stages] for theta in (v.K, v.b))
-        tangents = Tape(lambda i, start: Tangents(states[i], K[i], b[i], start), cut.order, cut.keep)
-        second = Tape(lambda i, start: SecondCostates(costates[i], tangents[i], K[i], start), cut.order[::-1], False)
+        tangents = Tape(lambda i, start: states[i].tangents(K[i], b[i], start), cut.order, cut.keep)
+        second = Tape(lambda i, start: costates[i].second(tangents[i], K[i], b[i], start), cut.order[::-1], False)
         dX = tangents.run(torch.zeros_like(self.x))
         dz = torch.addmm(v.c, dX, W.T) + self.X @ v.W.T
         dg = self.problem.weight * self.problem.loss.product(self.output, self.y, dz)
         product = Weights(_like(v.K), _like(v.b), dg.T @ self.X + g.T @ dX, dg.sum(0))
 
         def gather(i: int) -> None:
-            at, dq = cut.stages[i], second[i].dq
-            products(dq.mT, states[i].Y[:-1], out=product.K[at])
-            product.K[at].add_(products(costates[i].q.mT, tangents[i].dY[:-1]))
-            torch.sum(dq, 1, out=product.b[at])
+            at = cut.stages[i]
+            second[i].gather(product.K[at], product.b[at])
 
         second.run(dg @ W + g @ v.W, gather)
         return product
@@ -210,7 +243,8 @@ class Energy:
     ----------
     memory_limit
         Bytes that the sweeps may leave in depth, at one point; None for no limit. What does not fit is made again from
-        states between pieces of depth, and the numbers are the same.
+        states between pieces of depth, and the numbers are the same. What torch.func takes for a layer of the user's
+        while it differentiates a piece is not counted.
 
     Raises
     ------
@@ -223,7 +257,7 @@ class Energy:
     ) -> None:
         self.problem, self.coordinates, self.flow = problem, coordinates, flow
         limit = None if memory_limit is None else checks.positive("memory_limit", memory_limit)
-        self.cut = tape.cut(flow, problem.samples.x.nbytes, limit)
+        self.cut = tape.cut(flow, _state_bytes(problem), limit)
 
     def __call__(self, u: np.ndarray) -> Point:
         return Point(self, u)

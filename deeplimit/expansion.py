@@ -21,7 +21,7 @@ from numpy.polynomial.legendre import leggauss
 from scipy.sparse import linalg
 from torch import Tensor
 
-from deeplimit import checks, norms, pontryagin
+from deeplimit import checks, norms, own, pontryagin
 from deeplimit.continuum import STEPS_PER_TERM
 from deeplimit.control import BLOCKS, DEEP, Basis, Curve, Layers, Legendre, Weights
 from deeplimit.coordinates import CurveCoordinates, Metric
@@ -52,7 +52,7 @@ def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
     That the curve is a minimiser is not checked: elsewhere e₁ is the data term's part of what n (E_n(Θ(i/n)) − E_∞(Θ))
     tends to, and predicts no minimum. For relu X'' is taken with the left slope σ'(0) = 0 at the kink, and e₁ predicts
     minima only where the arguments of σ change sign at finitely many times, with nonzero slope; as that is not checked
-    either, `compare.gaps` leaves it out.
+    either, `compare.gaps` leaves it out. With a layer of the user's all comes from the flow that resolves the limit.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
     >>> abs(gap / predicted - 1) < 0.01
     True
     """
-    return _value_constant(problem, _curve(limit))
+    found = _value_constant if problem.layer is None else _value_constant_own
+    return found(problem, _curve(limit))
 
 
 @lru_cache(maxsize=16)  # one limit serves every depth of a sweep
@@ -89,6 +90,20 @@ def _value_constant(problem: Problem, curve: Curve) -> float:
     slope = problem.activation.value(Z)
     second = problem.activation.first(Z) * (X @ dK.mT + slope @ K.mT + db[:, None])
     return -0.5 * float(weight @ (p * second).sum((1, 2)))
+
+
+@lru_cache(maxsize=16)
+def _value_constant_own(problem: Problem, curve: Curve) -> float:
+    """With a layer of the user's: −½ Σ_s Σ_i q_i · X_i'' over the stages of the flow, X'' = ∂f/∂x f + ∂f/∂θ θ'."""
+    assert problem.layer is not None
+    flow = Flow(DORMAND_PRINCE8, STEPS_PER_TERM * curve.basis.size, graded=True)
+    (_, theta), (_, dtheta) = curve.at(flow.times), curve.derivative(flow.times)
+    states = own.States(flow, problem.layer, theta, problem.data.x)
+    z = states.end @ curve.W.T + curve.c
+    q = states.costates(problem.weight * problem.loss.gradient(z, problem.y) @ curve.W).q
+    Y = states.Y[:-1]
+    second = problem.layer.along(Y, theta, problem.layer.values(Y, theta), dtheta)
+    return -0.5 * float((q * second).sum())
 
 
 def estimated_value_constant(problem: Problem, layers: Layers) -> float:

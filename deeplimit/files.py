@@ -1,24 +1,257 @@
-"""Files: which ones this process has read as data, so that the record of a study can name them."""
+"""Tables of samples in files, CSV, parquet or NPZ, as columns of numbers and of labels.
+
+Nothing in a file is executed: pickled objects are refused. What is no number is named by its place in the file.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import csv
+import io
+import math
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-_READ: dict[str, str] = {}
+import numpy as np
 
+from deeplimit import sources
 
-def digest(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits; empty where there is no file."""
-    file = Path(path)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-
-
-def note(path: str | Path) -> None:
-    """Remember that a file was read as data, with its digest of now."""
-    _READ[str(path)] = digest(path)
+Column = Sequence[Any] | np.ndarray
 
 
-def read() -> dict[str, str]:
-    """The files read so far, by path, with their digests."""
-    return dict(_READ)
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of a file as they stand there.
+
+    Attributes
+    ----------
+    path
+        Where it was read.
+    columns
+        Name ↦ entries, in the order of the file; texts from a CSV file, numbers or texts from others.
+    arrays
+        Name ↦ names of its columns, for the arrays of an NPZ file; elsewhere each column is one.
+    unit
+        What a row is called in messages: "line" of a CSV file, else "row".
+    rows
+        The number of each row in the file, counted from 1; a header counts.
+    """
+
+    path: Path
+    columns: dict[str, Column]
+    arrays: dict[str, list[str]]
+    unit: str
+    rows: Sequence[int]
+
+    def split(self, labels: str | Sequence[str] | None = None) -> tuple[list[str], list[str]]:
+        """The names of the inputs' columns and of the labels', by default the last array, or the array "y".
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, or no column is left for the inputs.
+        """
+        wanted = ["y" if "y" in self.arrays else list(self.arrays)[-1]] if labels is None else labels
+        chosen: list[str] = []
+        for name in [wanted] if isinstance(wanted, str) else wanted:
+            if name not in self.columns and name not in self.arrays:
+                raise ValueError(f"{self.path} has no column {name!r}; it has {', '.join(self.columns)}")
+            chosen += self.arrays.get(name, [name])
+        inputs = [name for name in self.columns if name not in chosen]
+        if not chosen or not inputs:
+            raise ValueError(
+                f"{self.path} must have a column of inputs and one of labels, got labels {chosen} "
+                f"of {', '.join(self.columns)}"
+            )
+        return inputs, chosen
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as finite numbers, shape (S,).
+
+        Raises
+        ------
+        ValueError
+            Naming the first entry that is none, and where it stands.
+        """
+        column = self.columns[name]
+        if isinstance(column, np.ndarray) and column.dtype.kind in "biuf" and np.isfinite(column).all():
+            return column.astype(np.float64)
+        return np.array([self._number(row, name, entry) for row, entry in zip(self.rows, column, strict=True)])
+
+    def _number(self, row: int, name: str, entry: Any) -> float:
+        entry = entry.item() if isinstance(entry, np.generic) else entry
+        try:
+            number = float(entry)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or "_" in str(entry):  # Python reads 1_000 as a number, no table means it
+            empty = entry is None or not str(entry).strip()
+            raise self.wrong(row, name, "an empty entry is not a number" if empty else f"{entry!r} is not a number")
+        if not math.isfinite(number):
+            raise self.wrong(row, name, f"{entry!r} is not finite")
+        return number
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the first entry of a column is a number."""
+        return _is_number(self.columns[name][0])
+
+    def labels(self, name: str) -> np.ndarray:
+        """A column as labels: texts, or whole numbers.
+
+        Raises
+        ------
+        ValueError
+            Naming an entry that is empty, or a number that is not whole.
+        """
+        if not self.is_numeric(name):
+            texts = ["" if entry is None else str(entry).strip() for entry in self.columns[name]]
+            if "" in texts:
+                raise self.wrong(self.rows[texts.index("")], name, "an empty entry is not a label")
+            return np.array(texts)
+        numbers = self.numbers(name)
+        if (numbers != np.round(numbers)).any():
+            row = int(np.flatnonzero(numbers != np.round(numbers))[0])
+            raise self.wrong(
+                self.rows[row], name, f"{self.columns[name][row]!r} is not a class: whole numbers or texts"
+            )
+        return numbers.astype(np.int64)
+
+    def wrong(self, row: int, name: str, what: str) -> ValueError:
+        """The error of an entry."""
+        return ValueError(f"{self.path}: {self.unit} {row}, column {name!r}: {what}")
+
+
+def _is_number(entry: Any) -> bool:
+    try:
+        float(entry)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def table(path: str | os.PathLike[str]) -> Table:
+    """The columns of a .csv, .parquet or .npz file.
+
+    A first line of a CSV file in which no entry is a number is the header; without one the columns are "1", "2", ….
+    An NPZ file holds arrays (S,) or (S, k), whose columns are "name" or "name 1", "name 2", ….
+
+    Raises
+    ------
+    ValueError
+        If the file has no rows, rows of different lengths, two columns of one name, or arrays of objects.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    ModuleNotFoundError
+        For parquet without its extra.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, a file is wanted")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    content = path.read_bytes()
+    if not content.strip():
+        raise ValueError(f"{path} is empty")
+    found = READERS[path.suffix.lower()](path, content)
+    if not len(found.rows):
+        raise ValueError(f"{path} has no rows")
+    sources.note(path)
+    return found
+
+
+def _named(path: Path, names: Sequence[str]) -> Sequence[str]:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{path} has two columns of the name {repeated[0]!r}")
+    return names
+
+
+def _csv(path: Path, content: bytes) -> Table:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: byte {error.start} cannot be read") from error
+    lines: list[tuple[int, list[str]]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines += [(reader.line_num, line) for line in reader if line]
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num} cannot be read: {error}") from error
+    first = lines[0][1]
+    for number, line in lines:
+        if len(line) != len(first):
+            raise ValueError(
+                f"{path}: line {number} has {len(line)} entries, the first line has {len(first)} (separated by commas)"
+            )
+    headed = not any(map(_is_number, first))
+    names = [name.strip() for name in first] if headed else [str(k + 1) for k in range(len(first))]
+    body = lines[headed:]
+    columns = zip(*(line for _, line in body), strict=True) if body else ((),) * len(names)
+    named: dict[str, Column] = dict(zip(_named(path, names), columns, strict=True))
+    return Table(path, named, {name: [name] for name in named}, "line", [number for number, _ in body])
+
+
+def _parquet(path: Path, content: bytes) -> Table:
+    try:
+        from pyarrow import ArrowException, BufferReader, parquet
+    except ImportError as error:
+        raise ModuleNotFoundError("a parquet file needs the extra: pip install 'deeplimit[parquet]'") from error
+    try:
+        found = parquet.ParquetFile(BufferReader(content)).read()
+    except ArrowException as error:
+        raise ValueError(f"{path} cannot be read as parquet: {error}") from error
+    names = _named(path, found.column_names)
+    columns = {name: _entries(found.column(place)) for place, name in enumerate(names)}
+    return Table(path, columns, {name: [name] for name in columns}, "row", range(1, found.num_rows + 1))
+
+
+def _entries(column: Any) -> Column:
+    """Numbers as an array; texts, and columns with gaps, as Python's objects."""
+    from pyarrow import types
+
+    kind = column.type
+    plain = types.is_integer(kind) or types.is_floating(kind)
+    return column.to_numpy() if plain and not column.null_count else column.to_pylist()
+
+
+def _npz(path: Path, content: bytes) -> Table:
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise ValueError(f"{path} is no NPZ file: NumPy's savez makes one")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        parts = {name: _array_columns(name, _plain(path, arrays, name)) for name in arrays.files}
+    lengths = {name: len(column) for part in parts.values() for name, column in part.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{path} has arrays of different numbers of rows: {lengths}")
+    names = _named(path, [name for part in parts.values() for name in part])
+    columns = {name: column for part in parts.values() for name, column in part.items()}
+    rows = range(1, len(columns[names[0]]) + 1) if names else range(0)
+    return Table(path, columns, {name: list(part) for name, part in parts.items()}, "row", rows)
+
+
+def _plain(path: Path, arrays: Any, name: str) -> np.ndarray:
+    """An array of numbers or texts; objects would have to be unpickled, which can execute anything."""
+    try:
+        array: np.ndarray = arrays[name]
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: the array {name!r} holds pickled objects, which are not loaded; save numbers or texts"
+        ) from error
+    if array.dtype.kind not in "biufSU" or array.ndim not in (1, 2):
+        raise ValueError(
+            f"{path}: the array {name!r} must hold numbers or texts in 1 or 2 dimensions, got {array.dtype} "
+            f"of shape {array.shape}"
+        )
+    return array.astype(str) if array.dtype.kind == "S" else array
+
+
+def _array_columns(name: str, array: np.ndarray) -> dict[str, Column]:
+    if array.ndim == 1:
+        return {name: array}
+    return {f"{name} {k + 1}": array[:, k] for k in range(array.shape[1])}
+
+
+READERS: dict[str, Callable[[Path, bytes], Table]] = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}

@@ -119,7 +119,7 @@ def splined(control: Layers, depth: int) -> Layers:
         return control
 
     sizes = [theta[0].numel() for theta in (control.K, control.b)]
-    both = torch.cat([theta.reshape(n, -1) for theta in (control.K, control.b)], 1).numpy()
+    both = torch.cat([theta.flatten(1) for theta in (control.K, control.b)], 1).numpy()
     spline = make_interp_spline(np.arange(n) / n, both, k=min(3, n - 1))
     K, b = torch.as_tensor(spline(np.arange(depth) / depth)).split(sizes, 1)
-    return Layers(K.reshape(depth, *control.K.shape[1:]), b.reshape(depth, -1), control.W, control.c)
+    return Layers(K.reshape(depth, *control.K.shape[1:]), b, control.W, control.c)

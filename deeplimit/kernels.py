@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -32,6 +33,8 @@ LARGEST = 10_000
 NARROW = 4
 
 _choice: str | None = None
+
+logger = logging.getLogger(__name__)
 
 
 def use(choice: str) -> None:
@@ -82,9 +85,26 @@ def pay(points: int, width: int) -> bool:
     return choice == "numba" or (choice == "auto" and points * width * width <= LARGEST and installed())
 
 
-def forward(scalar: Callable[[float], float], width: int) -> Callable[..., None]:
-    """The compiled forward recursion with σ = scalar: arguments as those of `_forward`."""
-    return _forward_with(scalar, _constant(width))
+def forward(scalar: Callable[[float], float], width: int) -> Callable[..., None] | None:
+    """The compiled forward recursion with σ = scalar: arguments as those of `_forward`; None for a σ that cannot be."""
+    return _forward_with(scalar, _constant(width)) if _can(scalar) else None
+
+
+@cache
+def _can(scalar: Callable[[float], float]) -> bool:
+    """Whether numba compiles a function of one number; a σ of the user's may be anything, and is logged if not."""
+    code = getattr(scalar, "__code__", None)
+    if code is None or code.co_filename == activation.__file__:
+        return True
+    from numba import njit
+
+    try:
+        machine: Any = njit(scalar)
+        machine(0.5)
+    except Exception as error:  # numba has several bases of what it cannot compile
+        logger.warning("scalar of an activation is not compiled, sweeps are slower: %s", str(error).splitlines()[0])
+        return False
+    return True
 
 
 def tangent(width: int) -> Callable[..., None]:

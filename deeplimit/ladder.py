@@ -65,7 +65,7 @@ class Search:
         """A minimiser at the depth of the start, and the direction of least curvature there."""
         energy, coordinates = self.energy(start.depth)
         u, control = coordinates.vector(start), coordinates.control
-        if self.problem.activation.smooth:
+        if self.problem.smooth:
             return optimise.local_minimum(energy, u, control, tol=self.tol, hints=hints, near=near, learn=learn)
 
         def smoothed(width: float) -> Energy:
@@ -122,7 +122,7 @@ class Ladder:
     def _predicted(self, depth: int) -> Layers:
         """Θ of a depth from the last one, two or, once the branch converges at first order, three."""
         last: Layers = self.minima[-1].control
-        if not (self.search.problem.activation.smooth and self.minima[-1].status.converged):
+        if not (self.search.problem.smooth and self.minima[-1].status.converged):
             return last.refine(depth)
         before, now = self._speeds[-2:] if len(self._speeds) > 1 else (0.0, 0.0)
         most = 3 if before / SETTLED < now < SETTLED * before else 2

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid, one_hot
+
+from deeplimit import checks, taylor
 
 # A column with larger numbers (years, identifiers) was not meant as class labels and would fill the memory.
 MOST_CLASSES = 10_000
@@ -188,6 +191,103 @@ LOSSES: dict[str, Loss] = {
         ),
     )
 }
+
+BUILT_IN = tuple(LOSSES)
+
+CHECKED = 64  # rows at which derivatives are looked at
+SIZES = (1, 3)  # numbers of columns of labels
+SPREAD = 3.0  # standard deviation of their z
+SEED = 0
+
+
+def register(loss: Loss, *, y: Tensor | None = None, replace: bool = False) -> Loss:
+    """Make a loss known by its name, after a check of its derivatives.
+
+    At normal z of standard deviation 3 and in normal directions, Taylor's remainders of the value with gradient and
+    with gradient and product must fall at orders 2 and 3, and that of the gradient with product at order 2.
+
+    Parameters
+    ----------
+    y
+        Labels (S, m) to check with; by default 0 and 1 by turns in one column, and unit vectors in three, of which
+        `labels` must admit one.
+    replace
+        True registers the name anew, as when a cell of a notebook runs twice; never one of the package's own.
+
+    Returns
+    -------
+    Loss
+        The same, so that the call can be used as an argument.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or no identifier; naming the derivative that is wrong, where and by how much.
+    TypeError
+        If it is no `Loss`, or one of its functions gives no tensor of the shape it should.
+    """
+    checks.kind("loss", loss, Loss)
+    checks.new_name("loss", loss.name, LOSSES, BUILT_IN, replace)
+    check(loss, y)
+    LOSSES[loss.name] = loss
+    return loss
+
+
+def check(loss: Loss, y: Tensor | None = None) -> None:
+    """The check of `register` alone."""
+    if y is not None:
+        return _check_at(loss, loss.labels(y))
+    refusals = []
+    for size in SIZES:
+        turns = torch.arange(CHECKED) % max(2, size)
+        try:
+            labels = loss.labels(one_hot(turns)[:, -size:].double())
+        except ValueError as error:
+            refusals.append(str(error))
+            continue
+        _check_at(loss, labels)
+    if len(refusals) == len(SIZES):
+        raise ValueError(
+            f"loss {loss.name!r} admits no labels of 0 and 1 ({refusals[-1]}); give labels y to check it with"
+        )
+
+
+def _check_at(loss: Loss, y: Tensor) -> None:
+    """Shapes, then Taylor's remainders, at random z and in random directions v, (S, m)."""
+    generator = torch.Generator().manual_seed(SEED)
+    z, v = (size * torch.randn(y.shape, generator=generator, dtype=y.dtype) for size in (SPREAD, 1.0))
+    value, g, Hv = loss.value(z, y), loss.gradient(z, y), loss.product(z, y, v)
+    answers: dict[str, Any] = {"value": value, "gradient": g, "product": Hv}
+    for name, answer in answers.items():
+        shape = z.shape[:1] if name == "value" else z.shape
+        if not isinstance(answer, Tensor) or answer.shape != shape:
+            got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+            raise TypeError(f"{name} of loss {loss.name!r} must be a tensor of shape {tuple(shape)}, got {got}")
+    slope, bend = (g * v).sum(-1), (Hv * v).sum(-1)
+
+    def linear(h: float) -> Tensor:
+        return loss.value(z + h * v, y) - value - h * slope
+
+    size = value.abs() + (g * z).abs().sum(-1) + slope.abs()
+    h = 4 * taylor.STEP
+    below, above = (loss.value(z + k * v, y) for k in (-h, h))
+    turned = (loss.gradient(z + h * v, y) - loss.gradient(z - h * v, y)) / (2 * h)
+    for name, remainder, scale, order, given, wanted in (
+        ("gradient", linear, size, 2, slope, (above - below) / (2 * h)),
+        ("product", lambda h: linear(h) - h**2 / 2 * bend, size, 3, bend, (above - 2 * value + below) / h**2),
+        ("product", lambda h: loss.gradient(z + h * v, y) - g - h * Hv, g.abs() + Hv.abs(), 2, Hv, turned),
+    ):
+        if (found := taylor.worst(remainder, scale, order)) is not None:
+            place, row = found[0], found[0] // (1 if given.dim() == 1 else given.shape[1])
+            raise ValueError(
+                f"{name} of loss {loss.name!r} is wrong: along v = {_short(v[row])} at z = {_short(z[row])}, "
+                f"y = {_short(y[row])} it gives {given.flatten()[place]:.6g}, differences give "
+                f"{wanted.flatten()[place]:.6g}; Taylor's remainder has order {found[1]:.2g} and not {order}"
+            )
+
+
+def _short(row: Tensor) -> str:
+    return "(" + ", ".join(f"{entry:.3g}" for entry in row.tolist()) + ")"
 
 
 def get(name: str | Loss) -> Loss:

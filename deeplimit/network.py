@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deeplimit import checks
+from deeplimit import checks, energy
 from deeplimit.activation import Activation
 from deeplimit.control import BLOCKS, Layers, Weights
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import DataTerm
+from deeplimit.layer import Layer
 from deeplimit.minimum import Minimum
 from deeplimit.problem import Problem
 from deeplimit.sweep import EULER, Flow
@@ -52,7 +53,7 @@ def states(problem: Problem, layers: Layers, x: Tensor | None = None) -> Tensor:
     checks.kind("layers", layers, Layers)
     problem.metric.check(layers)
     start = (problem.data.x if x is None else x).to(layers.K.device)
-    return Flow(EULER, layers.depth).forward(start, layers.K, layers.b, problem.activation)[0]
+    return energy.states(problem, Flow(EULER, layers.depth), layers.K, layers.b, start).Y
 
 
 def costates(problem: Problem, layers: Layers) -> tuple[Tensor, Tensor]:
@@ -106,7 +107,7 @@ def hessian_product(problem: Problem, layers: Layers, direction: Layers) -> Laye
 class Network(nn.Module):
     """The residual network of a control as a module: forward maps x (…, S, d) to z = W X_n + c, (…, S, m)."""
 
-    def __init__(self, layers: Layers, activation: Activation) -> None:
+    def __init__(self, layers: Layers, activation: Activation | Layer) -> None:
         super().__init__()
         self.activation = activation
         self.K, self.b, self.W, self.c = (nn.Parameter(getattr(layers, block).clone()) for block in BLOCKS)
@@ -114,7 +115,7 @@ class Network(nn.Module):
     def extra_repr(self) -> str:
         """What `print` shows."""
         return (
-            f"depth={len(self.K)}, width={self.K.shape[1]}, outputs={len(self.W)}, activation={self.activation.name!r}"
+            f"depth={len(self.K)}, width={self.W.shape[1]}, outputs={len(self.W)}, activation={self.activation.name!r}"
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,12 +127,18 @@ class Network(nn.Module):
             If the last dimension of x is not the width.
         """
         x = torch.as_tensor(x).to(self.K.dtype)
-        if x.dim() == 0 or x.shape[-1] != self.K.shape[1]:
-            raise ValueError(f"x must have {self.K.shape[1]} features in its last dimension, got {tuple(x.shape)}")
+        if x.dim() == 0 or x.shape[-1] != self.W.shape[1]:
+            raise ValueError(f"x must have {self.W.shape[1]} features in its last dimension, got {tuple(x.shape)}")
         step = 1.0 / len(self.K)
         for K, b in zip(self.K, self.b, strict=True):
-            x = x + step * self.activation.value(x @ K.T + b)
+            x = x + step * self._layer(x, K, b)
         return x @ self.W.T + self.c
+
+    def _layer(self, x: Tensor, K: Tensor, b: Tensor) -> Tensor:
+        """σ(Kx + b), or f(x, θ) with θ in the place of b."""
+        if isinstance(self.activation, Layer):
+            return self.activation.samples(x.reshape(-1, x.shape[-1]), b).reshape(x.shape)
+        return self.activation.value(x @ K.T + b)
 
 
 def network(problem: Problem, trained: Minimum | Layers) -> Network:
@@ -140,4 +147,4 @@ def network(problem: Problem, trained: Minimum | Layers) -> Network:
     if not isinstance(layers, Layers):
         raise TypeError(f"a network is made from Layers, got {type(layers).__name__}")
     problem.metric.check(layers)
-    return Network(layers, problem.activation)
+    return Network(layers, problem.activation if problem.layer is None else problem.layer)

@@ -18,6 +18,7 @@ from deeplimit.activation import Activation
 from deeplimit.control import BLOCKS, DEEP
 from deeplimit.coordinates import Metric
 from deeplimit.data import Data
+from deeplimit.layer import Layer
 from deeplimit.loss import Loss
 from deeplimit.ranks import ALONE, Ranks, RanksError
 
@@ -55,6 +56,9 @@ class Problem:
 
     X_s is the last state of the residual network (E_n) or of the ODE X' = σ(KX + b) (E_∞) started at x_s.
 
+    With a layer of the user's, X' = f(X, θ), θ takes the place of b everywhere: in alpha, tau and trainable, and in
+    controls, whose K is empty. What is known of σ(KX + b) alone raises a ValueError then.
+
     Parameters
     ----------
     data : Data
@@ -69,6 +73,8 @@ class Problem:
     trainable
         The blocks that are trained; the others are K = 0, b = 0, W = identity (needs m = d), c = 0.
     reduction : "sum" or "mean" over the samples
+    layer : Layer
+        f(x, θ) in place of σ(Kx + b); it brings its own activation.
     drop_hypotheses
         True allows tau = 0 and one alpha = 0, which the theorem forbids; every row of a table then says so.
 
@@ -84,6 +90,7 @@ class Problem:
 
     data: Data
     activation: Activation
+    layer: Layer | None
     loss: Loss
     alpha: dict[str, float]
     tau: dict[str, float]
@@ -91,6 +98,7 @@ class Problem:
     reduction: str
     drop_hypotheses: bool
     samples: Data = field(init=False)
+    sigma: Activation = field(init=False)
     points: int = field(init=False)
     group: Ranks = field(init=False)
     y: Tensor = field(init=False)
@@ -106,6 +114,7 @@ class Problem:
         tau: float | Mapping[str, float] = 1.0,
         trainable: str = BLOCKS,
         reduction: str = "sum",
+        layer: Layer | None = None,
         drop_hypotheses: bool = False,
     ) -> None:
         if not isinstance(data, Data):
@@ -115,9 +124,12 @@ class Problem:
         if reduction not in ("sum", "mean"):
             raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
         blocks = _trainable(trainable)
+        if layer is not None:
+            blocks = self._check_layer(layer, activation, blocks, data.width)
         self._set(samples=data, points=data.points, group=ALONE)
         self._set(reduction=reduction, drop_hypotheses=drop_hypotheses, trainable=blocks)
-        self._set(activation=activations.get(activation), loss=losses.get(loss))
+        self._set(sigma=activations.get(activation), layer=layer)
+        self._set(loss=losses.get(loss))
         self._set(alpha=_per_block("alpha", alpha, BLOCKS, blocks))
         self._set(tau=_per_block("tau", tau, DEEP, "".join(k for k in DEEP if k in blocks)))
         self._set(dropped=self._check_positive())
@@ -126,12 +138,23 @@ class Problem:
             m, d = self.outputs, self.width
             raise ValueError(f"W can be left out of trainable only when m = d, got m = {m} and d = {d}")
 
+    @staticmethod
+    def _check_layer(layer: Any, activation: Any, blocks: str, width: int) -> str:
+        """The trainable blocks with θ in the place of b; an error unless the layer fits the data and stands alone."""
+        checks.kind("layer", layer, Layer)
+        if activation != "tanh":  # the default
+            raise ValueError(
+                f"a layer brings its own activation, got layer {layer.name!r} and activation {activation!r}"
+            )
+        layer.check(width)
+        return _trainable(blocks.replace("K", ""))
+
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        words = {"activation": self.activation.name, "loss": self.loss.name}
+        words = {self._kind: self.layer_name, "loss": self.loss.name}
         values = {k: _short(getattr(self, k)) for k in ("alpha", "tau", "trainable", "reduction", "drop_hypotheses")}
         return f"Problem({self.samples!r}, {', '.join(f'{k}={v!r}' for k, v in (words | values).items())})"
 
@@ -150,9 +173,9 @@ class Problem:
 
     def smoothed(self, width: float) -> Problem:
         """The same problem with σ smoothed over the width ε; itself where σ is smooth."""
-        if self.activation.smoothed is None:
+        if self.layer is not None or self.activation.smoothed is None:
             return self
-        return self._with(activation=self.activation.smoothed(width))
+        return self._with(sigma=self.activation.smoothed(width))
 
     def _with(self, **values: Any) -> Problem:
         problem = copy(self)
@@ -183,8 +206,8 @@ class Problem:
 
     def _common(self) -> dict[str, Any]:
         """What the problems of all ranks share."""
-        names = {"activation": self.activation.name, "loss": self.loss.name}
-        sizes = {"width": self.width, "outputs": self.outputs}
+        names = {"activation": self.layer_name, "loss": self.loss.name}
+        sizes = {"width": self.width, "outputs": self.outputs, "parameters": self.metric.parameters}
         return sizes | names | {k: getattr(self, k) for k in ("alpha", "tau", "trainable", "reduction")}
 
     @property
@@ -210,7 +233,22 @@ class Problem:
     @property
     def metric(self) -> Metric:
         """The regulariser as a squared norm of the control."""
-        return Metric(self.width, self.outputs, self.alpha, self.tau, self.trainable)
+        parameters = None if self.layer is None else self.layer.size
+        return Metric(self.width, self.outputs, self.alpha, self.tau, self.trainable, parameters)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether σ is smooth; a layer of the user's is taken to be."""
+        return self.layer is not None or self.activation.smooth
+
+    @property
+    def _kind(self) -> str:
+        return "activation" if self.layer is None else "layer"
+
+    @property
+    def layer_name(self) -> str:
+        """What tables call the layer: the name of σ, or that of the user's layer."""
+        return self.activation.name if self.layer is None else self.layer.name
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -219,6 +257,8 @@ class Problem:
         if self.y.shape != self.samples.y.shape:
             notes.append(f"class numbers turned into {self.outputs} one-hot columns")
         notes += [f"hypothesis dropped: {d}" for d in self.dropped]
+        if self.layer is not None:
+            return (*notes, f"hypothesis not met: the layer {self.layer.name} is not σ(KX + b)")
         if not self.activation.zero_at_zero:
             notes.append(f"hypothesis not met: {self.activation.name}(0) is not 0")
         if math.isinf(self.activation.lipschitz):
@@ -233,5 +273,14 @@ def _all_samples(problem: Problem) -> Data:
     return problem.samples
 
 
-# A field that looks before it gives, so that nobody takes one rank's samples for all of them.
+def _activation(problem: Problem) -> Activation:
+    if problem.layer is not None:
+        raise ValueError(
+            f"this is known for layers σ(KX + b) alone, but the problem has the layer {problem.layer.name!r} of its own"
+        )
+    return problem.sigma
+
+
+# Fields that look before they give, so that nobody takes one rank's samples for all of them, or σ of another layer.
 Problem.data = property(_all_samples)  # type: ignore[assignment]
+Problem.activation = property(_activation)  # type: ignore[assignment]

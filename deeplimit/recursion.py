@@ -20,7 +20,7 @@ def forward(
     sigma: Callable[..., object], x: Array, K: Array, b: Array, h: np.ndarray, rows: np.ndarray, Y: Array, Z: Array
 ) -> None:
     """Y (T + 1, S, d) and Z (T, S, d) from σ(z, out), x (S, d), K (T, d, d), b (T, d), h (T,), rows (s, s)."""
-    ops, s = _operations(Z, rows), len(rows)
+    ops, s = _operations(Z, K, rows), len(rows)
     Y[0] = x
     y = start = Y[0]
     layers = zip(*map(ops.layers, (Z, K.swapaxes(1, 2), b, Y[1:])), h.tolist(), strict=True)
@@ -33,13 +33,29 @@ def forward(
         y = after
 
 
+def march(f: Callable[..., object], h: np.ndarray, rows: np.ndarray, x: Array, theta: Array, Y: Array) -> None:
+    """Y (T + 1, S, d) from f(y, θ, out), h (T,), rows (s, s), x (S, d), θ (T, p)."""
+    ops, s = _operations(Y, Y, rows), len(rows)
+    Y[0] = x
+    y = start = Y[0]
+    for i, (theta_i, after, step) in enumerate(zip(*map(ops.layers, (theta, Y[1:])), h.tolist(), strict=True)):
+        j = i % s
+        start = y if j == 0 else start
+        f(y, theta_i, ops.F[j])
+        ops.advance(start, j, step, out=after)
+        y = after
+
+
 def tangent(D: Array, K: Array, source: Array, start: Array | float, rows: np.ndarray, dY: Array, dZ: Array) -> None:
-    """dY (T + 1, S, d) and dZ (T, S, d) from D and source (T, S, d), start (S, d), rows (s, s)."""
-    ops, s = _operations(D, rows), len(rows)
+    """dY (T + 1, S, d) and dZ (T, S, d) from D and source (T, S, d), start (S, d), rows (s, s).
+
+    K is (T, d, d), or (T, S, d, d) for one matrix a sample.
+    """
+    ops, s = _operations(D, K, rows), len(rows)
     dY[0] = start
     y = base = dY[0]
     for i, (Di, KT, source_i, dZi, after) in enumerate(
-        zip(*map(ops.layers, (D, K.swapaxes(1, 2), source, dZ, dY[1:])), strict=True)
+        zip(*map(ops.layers, (D, K.swapaxes(-1, -2), source, dZ, dY[1:])), strict=True)
     ):
         j = i % s
         base = y if j == 0 else base
@@ -52,8 +68,11 @@ def tangent(D: Array, K: Array, source: Array, start: Array | float, rows: np.nd
 def adjoint(
     D: Array, K: Array, costate: Array, e: Array, f: Array, rows: np.ndarray, q: Array, lam: Array, start: Array
 ) -> None:
-    """q and lam (T, S, d) and start (S, d) from D (T, S, d), costate (S, d), rows; e and f, if any, (T, S, d)."""
-    ops, s, sourced = _operations(D, rows), len(rows), len(e) > 0
+    """q and lam (T, S, d) and start (S, d) from D (T, S, d), costate (S, d), rows; e and f, if any, (T, S, d).
+
+    K is as for `tangent`.
+    """
+    ops, s, sourced = _operations(D, K, rows), len(rows), len(e) > 0
     # the costates of what the stages of a step lead to: μ_1 … μ_{s−1}, then that of its end
     M, end = ops.F, ops.F[s - 1]
     M[: s - 1] = 0
@@ -78,8 +97,9 @@ def adjoint(
     start[:] = end
 
 
-def _operations(like: Array, rows: np.ndarray) -> Any:
-    return _NumPy(like, rows) if isinstance(like, np.ndarray) else _Torch(like, rows)
+def _operations(like: Array, K: Array, rows: np.ndarray) -> Any:
+    kinds: Any = (_NumPy, _NumPyEach) if isinstance(like, np.ndarray) else (_Torch, _TorchEach)
+    return kinds[K.ndim == 4](like, rows)
 
 
 class _NumPy:
@@ -88,7 +108,8 @@ class _NumPy:
     With r_j the rows:  affine b + x K,  product x K,  advance y + h Σ_{l ≤ j} r_jl F_l,  gather Σ_{l ≥ j} r_lj F_l.
     """
 
-    multiply, add, product = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.dot)
+    multiply, add = staticmethod(np.multiply), staticmethod(np.add)
+    product: Any = staticmethod(np.dot)
 
     def __init__(self, like: np.ndarray, rows: np.ndarray) -> None:
         s = len(rows)
@@ -118,10 +139,23 @@ class _NumPy:
             np.dot(weights, self._flat[first : first + len(weights)], out=out.reshape(-1))
 
 
+class _NumPyEach(_NumPy):
+    """With one matrix K a sample."""
+
+    @staticmethod
+    def product(x: np.ndarray, K: np.ndarray, out: np.ndarray) -> None:
+        np.matmul(x[:, None], K, out=out[:, None])
+
+    def affine(self, b: np.ndarray, x: np.ndarray, K: np.ndarray, out: np.ndarray) -> None:
+        self.product(x, K, out=out)
+        np.add(out, b, out=out)
+
+
 class _Torch:
     """The same in torch."""
 
-    multiply, add, product = staticmethod(torch.mul), staticmethod(torch.add), staticmethod(torch.mm)
+    multiply, add = staticmethod(torch.mul), staticmethod(torch.add)
+    product: Any = staticmethod(torch.mm)
     layers = staticmethod(Tensor.unbind)
 
     def __init__(self, like: Tensor, rows: np.ndarray) -> None:
@@ -141,3 +175,14 @@ class _Torch:
     def gather(self, j: int, out: Tensor) -> None:
         later, column = self._columns[j]
         torch.mv(later, column, out=out.view(-1))
+
+
+class _TorchEach(_Torch):
+    """With one matrix K a sample."""
+
+    @staticmethod
+    def product(x: Tensor, K: Tensor, out: Tensor) -> None:
+        torch.bmm(x[:, None], K, out=out[:, None])
+
+    def affine(self, b: Tensor, x: Tensor, K: Tensor, out: Tensor) -> None:
+        torch.baddbmm(b[:, None], x[:, None], K, out=out[:, None])

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeplimit import changes as changes_
 from deeplimit import claims as claims_
-from deeplimit import files, fingerprint, provenance, rows, store, workers
+from deeplimit import fingerprint, provenance, rows, sources, store, workers
 from deeplimit.provenance import LIBRARIES
 from deeplimit.store import RESULTS, StoreError, read, results_path, write, write_atomically
 
@@ -201,7 +201,7 @@ def record(
         **remarks,
         **asked.made.get(str(results_path(save, "")), {}),
         "stamp": asked.stamp,
-        "files": files.read(),
+        "files": sources.read(),
         **provenance.here(),
     }
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
@@ -264,7 +264,7 @@ def is_finished(save: str | Path, stamp: str) -> bool:
         and not found.get("failed", 1)
         and found.get("table", "") == store.digest(results_path(save, ".csv"))
         and isinstance(read_files, dict)
-        and all(files.digest(path) == old for path, old in read_files.items())
+        and all(sources.digest(path) == old for path, old in read_files.items())
     )
 
 

@@ -150,18 +150,36 @@ class Flow:
         Z = x.new_empty(self.stages, *x.shape)
         h, rows = np.broadcast_to(self.step, self.stages), self.tableau.rows
         scalar = sigma.scalar if isinstance(sigma, Activation) else None
-        sweep: Callable[..., None] = partial(recursion.forward, _filling(sigma, x))
+        sweep: Callable[..., None] | None = None
         if scalar is not None and _compiled(x):
             sweep = kernels.forward(scalar, x.shape[1])
+        sweep = sweep or partial(recursion.forward, _filling(sigma, x))
         sweep(*_arrays(x, K, b), h, rows, *_arrays(Y, Z))
         return Y, Z
 
+    def march(self, f: Callable[[Tensor, Tensor], Tensor], x: Tensor, theta: Tensor) -> Tensor:
+        """The stage inputs Y (T + 1, S, d) of X' = f(X, θ), with F_j = f(Y_j, θ_j) in place of σ(K_j Y_j + b_j).
+
+        Parameters
+        ----------
+        f
+            x (S, d), θ_j (p,) ↦ (S, d).
+        x : (S, d);  theta : (T, p)
+        """
+        Y = x.new_empty(self.stages + 1, *x.shape)
+        h = np.broadcast_to(self.step, self.stages)
+        recursion.march(_writing(f, x), h, self.tableau.rows, *_arrays(x, theta, Y))
+        return Y
+
     def tangent(self, D: Tensor, K: Tensor, source: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tangent states (dY, dZ), dY_0 = start or 0: dZ_i = K_i dY_i + source_i, slopes D_i ∘ dZ_i, D = h σ'(Z)."""
+        """Tangent states (dY, dZ), dY_0 = start or 0: dZ_i = K_i dY_i + source_i, slopes D_i ∘ dZ_i, D = h σ'(Z).
+
+        K is (T, d, d), or (T, S, d, d) for one matrix a sample, here and in `adjoint`.
+        """
         dY = source.new_empty(self.stages + 1, *source.shape[1:])
         dZ = source.new_empty(source.shape)
         begin = torch.zeros_like(dY[0]) if start is None else start
-        sweep: Callable[..., None] = kernels.tangent(begin.shape[1]) if _compiled(begin) else recursion.tangent
+        sweep: Callable[..., None] = kernels.tangent(begin.shape[1]) if _shared(K, begin) else recursion.tangent
         sweep(*_arrays(D, K, source, begin), self.tableau.rows, *_arrays(dY, dZ))
         return dY, dZ
 
@@ -182,7 +200,7 @@ class Flow:
         """
         q, lam, start = (a.new_empty(a.shape) for a in (D, D, costate))
         none = D.new_empty(0, 0, 0)
-        sweep: Callable[..., None] = kernels.adjoint(costate.shape[1]) if _compiled(costate) else recursion.adjoint
+        sweep: Callable[..., None] = kernels.adjoint(costate.shape[1]) if _shared(K, costate) else recursion.adjoint
         e, f = (none, none) if sources is None else sources
         sweep(*_arrays(D, K, costate, e, f), self.tableau.rows, *_arrays(q, lam, start))
         return q, lam, start
@@ -191,6 +209,11 @@ class Flow:
 def _compiled(x: Tensor) -> bool:
     """Whether compiled loops sweep samples of these shapes, (S, d)."""
     return x.device.type == "cpu" and kernels.pay(*x.shape)
+
+
+def _shared(K: Tensor, x: Tensor) -> bool:
+    """Whether compiled loops sweep with these matrices: they know one for all samples."""
+    return K.dim() == 3 and _compiled(x)
 
 
 def _arrays(*tensors: Tensor) -> Any:
@@ -220,3 +243,10 @@ def _filling(sigma: Activation | Callable[[Tensor], Tensor], x: Tensor) -> Calla
     if isinstance(sigma, Activation) and sigma.arrays is not None:
         return sigma.arrays[0]
     return lambda z, out: np.copyto(out, value(torch.from_numpy(z)).numpy())
+
+
+def _writing(f: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Callable[..., object]:
+    """f(y, θ, out) for the arrays of the recursions."""
+    if x.device.type != "cpu":
+        return lambda y, theta, out: out.copy_(f(y, theta))
+    return lambda y, theta, out: np.copyto(out, f(torch.from_numpy(y), torch.from_numpy(theta)).numpy())

@@ -24,7 +24,7 @@ from torch import Tensor
 from deeplimit import checks, norms
 from deeplimit.activation import Activation
 from deeplimit.control import Curve, Layers
-from deeplimit.loss import LOSSES, Loss
+from deeplimit.loss import BUILT_IN, LOSSES, Loss
 
 SAME = 1e-4  # controls this close, in TL² and head, are one
 ROUNDING = 1e-12  # entries of the data that differ by less, relative to the largest, are equal
@@ -96,7 +96,7 @@ def group(x: Tensor, y: Tensor, *, activation: Activation, loss: Loss, trainable
         Other orthogonal maps, which identity and affine problems may have, are not looked for. The identity alone, with
         a logged warning, where there are more than 4096.
     """
-    known = LOSSES.get(loss.name) is loss
+    known = loss.name in BUILT_IN and LOSSES[loss.name] is loss
     centre = CENTRES.get(loss.name) if known else None
     inputs, outputs = _codes(x), _codes(y - (centre or 0.0))
     d, m = inputs.shape[1], outputs.shape[1]

@@ -181,7 +181,7 @@ def branch(
 
 
 def _check_smooth(problem: Problem) -> None:
-    if not problem.activation.smooth:
+    if not problem.smooth:
         raise ValueError(f"a block of higher order needs a smooth activation, got {problem.activation.name}")
 
 

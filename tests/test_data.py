@@ -459,7 +459,7 @@ def test_the_name_is_the_call(call: Callable[[], Data], name: str) -> None:
         (lambda: data.digits(points=9), "points must be a whole number from 10 to 1797, got 9"),
         (
             lambda: data.load("mnist"),
-            f"data must be one of {', '.join(PLANE + REAL)}, got 'mnist'",
+            f"data must be one of {', '.join(PLANE + REAL)}, or the path of a file (.csv, .parquet, .npz), got 'mnist'",
         ),
     ],
 )

@@ -59,7 +59,7 @@ def slopes(loss: Loss, z: Tensor, y: Tensor, distance: Tensor) -> Slopes:
     if loss.name == "softmax":
         near = loss.gradient(z, y).norm(dim=1) + distance / 2
         return Slopes(near.clamp(max=math.sqrt(2)), one / 2, math.sqrt(8) * SIGMOID_SECOND * one)
-    raise ValueError(f"bounds are known for the losses {', '.join(losses.LOSSES)}, got {loss.name!r}")
+    raise ValueError(f"bounds are known for the losses {', '.join(losses.BUILT_IN)}, got {loss.name!r}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,24 @@
+"""Sources: which files this process has read as data, so that the record of a study can name them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_READ: dict[str, str] = {}
+
+
+def digest(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits; empty where there is no file."""
+    file = Path(path)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def note(path: str | Path) -> None:
+    """Remember that a file was read as data, with its digest of now."""
+    _READ[str(path)] = digest(path)
+
+
+def read() -> dict[str, str]:
+    """The files read so far, by path, with their digests."""
+    return dict(_READ)
