@@ -106,7 +106,7 @@ def plot(
 
 def _execute(entry: Entry, options: object) -> None:
     """Run a study's main unless its results are finished, which its file alone tells."""
-    from deeplimit import study, workers
+    from deeplimit import sources, study, workers
 
     assert isinstance(options, study.Options)
     file = entry.path.resolve()
@@ -115,6 +115,7 @@ def _execute(entry: Entry, options: object) -> None:
         if study.is_finished(save, options.stamp(file)):
             print(study.finished_line(save))
             return
+    sources.forget()
     try:
         module = workers.load(file)
     except Exception as error:  # the study's own

@@ -22,3 +22,8 @@ def note(path: str | Path) -> None:
 def read() -> dict[str, str]:
     """The files read so far, by path, with their digests."""
     return dict(_READ)
+
+
+def forget() -> None:
+    """Begin anew, for the next study of one process."""
+    _READ.clear()
