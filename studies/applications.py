@@ -39,8 +39,8 @@ SIGNALS = 3000
 A, C, NOISE = 0.8, 0.5, 0.6  # of the line, and deviation of the cloud from it
 CLOUD = 400
 CLOUDS = 20  # independent ones, assigned to their lines
-PLANE = [50, 100, 200, 400, 800]  # points of the two samples of the plane
-REPLICAS = 200
+PLANE = [50, 100, 200, 400]  # points of the two samples of the plane
+REPLICAS = 500
 SEED = 0
 
 QUICK = {"SIGNALS": 1500, "CLOUDS": 5, "PLANE": [50, 100, 200], "REPLICAS": 40}
