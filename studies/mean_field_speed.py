@@ -83,9 +83,7 @@ def volumes(scheme: str, steps: int) -> Row:
     """The law of the plane after all steps."""
     cells = Grid(BOUNDS, (CELLS, CELLS))
     start = grid.averages(cells, lambda x, y: stats.norm(0.3, 0.5).pdf(x) * stats.norm(0.2, 0.4).pdf(y))
-    found, spent = cost(
-        lambda: transport.solve(cells, start, "tanh", *PLANE_WEIGHTS, PLANE_TIME, steps, scheme=scheme)
-    )
+    found, spent = cost(lambda: transport.solve(cells, start, "tanh", *PLANE_WEIGHTS, PLANE_TIME, steps, scheme=scheme))
     return spent | {"mass_error": found.mass_error, "least": found.least}
 
 
