@@ -159,12 +159,11 @@ def main(save: str = "mean_field_speed") -> None:
     """The table, the record and the figure."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     study.record(save, study.constants(globals()), claims=claims(table))
-    names = {"seconds": "seconds, median", "gigabytes": "memory, gigabytes"}
     rows = placed(table)
     rows = rows[rows["part"] == "signals"]
-    shown = pd.concat([rows.assign(shown=words, number=rows[column]) for column, words in names.items()])
-    labels = {"steps": f"layers L, {SIGNALS} signals", "y": "cost", "case": ""}
-    plot.curves(shown, x="steps", y="number", by="shown", hue="case", labels=labels, save=save)
+    labels = {"steps": "layers L", "y": f"cost of {SIGNALS:,} signals".replace(",", " "), "case": ""}
+    labels |= {"seconds": "seconds", "gigabytes": "gigabytes"}
+    plot.curves(rows, x="steps", y=["seconds", "gigabytes"], hue="case", slopes=[1], labels=labels, save=save)
 
 
 if __name__ == "__main__":

@@ -302,30 +302,39 @@ def words(number: float) -> str:
     return "∞" if number == INFINITE else str(int(number))
 
 
+def sloped(rows: pd.DataFrame, x: str, exponent: float) -> pd.Series:
+    """Half the gaps of the first of x, falling with an exponent that is known where no constant is."""
+    first = rows[x].min()
+    return 0.5 * rows[rows[x] == first]["gap"].abs().max() * (rows[x] / first) ** exponent
+
+
 def draw_figures(table: pd.DataFrame, save: str) -> None:
-    """Errors against S for every depth, and against n for every number of data."""
+    """Errors against S for the least depth and the continuum, and against n for the fewest data and the law."""
     rows = table[table["part"] == "quantiles"]
-    rows = rows.assign(n=rows["depth"].map(words), S=rows["size"].map(words))
+    rows = rows.assign(n=rows["depth"].map(words), S=rows["size"].map(words), slope=np.nan, predicted=np.nan)
     random = table[table["part"] == "independent"]
     known = random.groupby("size")["data_predicted"].first().to_numpy()
     random = (
         rms(random).rename("gap").reset_index().assign(predicted=known, what="minima, independent data", n=str(FIXED))
     )
-    finite = rows[rows["size"] != INFINITE]
+    finite = rows[(rows["size"] != INFINITE) & rows["depth"].isin([DEPTHS[0], INFINITE])]
+    moved = finite.assign(what="minimisers, quantiles", gap=finite["data_distance"])
     shown = [
         finite.assign(what="minima, quantiles", gap=finite["data_gap"], predicted=finite["data_predicted"]),
-        finite.assign(what="minimisers, quantiles", gap=finite["data_distance"], predicted=np.nan),
+        moved.assign(slope=sloped(moved, "size", -2)),
         random,
     ]
-    labels = {"size": "number of data S", "y": "distance from the law's, root mean square", "n": "layers n =",
-              "predicted": "predicted"}  # fmt: skip
-    plot.curves(pd.concat(shown), x="size", y="gap", by="what", hue="n", lines=["predicted"], labels=labels, save=save)
-    finite = rows[rows["depth"] != INFINITE]
-    diagonal = finite[finite["size"] == finite["depth"]]
+    labels = {"size": "number of data S", "y": "distance from the law's", "n": "layers n =", "slope": "slope −2"}
+    columns: dict[str, Any] = {"y": "gap", "by": "what", "lines": ["predicted", "slope"]}
+    plot.curves(pd.concat(shown), x="size", hue="n", labels=labels, hollow=[str(DEPTHS[0])], save=save, **columns)
+    finite = rows[(rows["depth"] != INFINITE) & rows["size"].isin([QUANTILES[0], INFINITE])]
+    moved = finite.assign(what="minimisers", gap=finite["depth_distance"])
+    diagonal = rows[(rows["size"] == rows["depth"]) & (rows["depth"] != INFINITE)]
+    diagonal = diagonal.assign(what="mixed difference, S = n", gap=diagonal["mixed"], S="n")
     shown = [
         finite.assign(what="minima", gap=finite["depth_gap"], predicted=finite["depth_predicted"]),
-        finite.assign(what="minimisers", gap=finite["depth_distance"], predicted=np.nan),
-        diagonal.assign(what="what both limits do together", gap=diagonal["mixed"], S="n", predicted=np.nan),
+        moved.assign(slope=sloped(moved, "depth", -1)),
+        diagonal.assign(slope=sloped(diagonal, "depth", -3)),
     ]
     labels = {
         "depth": "layers n",
@@ -333,8 +342,16 @@ def draw_figures(table: pd.DataFrame, save: str) -> None:
         "S": "data S =",
         "predicted": "e₁/n, predicted",
     }
-    plot.curves(pd.concat(shown), x="depth", y="gap", by="what", hue="S", lines=["predicted"], labels=labels,
-                save=f"{save}_depth")  # fmt: skip
+    labels |= {"slope": "slopes −1, −3"}
+    plot.curves(
+        pd.concat(shown),
+        x="depth",
+        hue="S",
+        labels=labels,
+        hollow=[str(QUANTILES[0])],
+        save=f"{save}_depth",
+        **columns,
+    )
 
 
 def main(save: str = "training_limits") -> None:

@@ -57,7 +57,7 @@ def coupled(patch: pytest.MonkeyPatch) -> None:
 
     def minimise(problem: Any, depth: int, **options: Any) -> Minimum:
         minimum = right(problem, depth, **options)
-        return replace(minimum, value=minimum.value + 1e-4 / len(problem.x))
+        return replace(minimum, value=minimum.value + 1e-4 / len(problem.data.x))
 
     patch.setattr(discrete, "minimise", minimise)
 
