@@ -8,20 +8,27 @@ line to a cloud, both by moving the law of the data to a simple one. The numbers
                   weigh 1/3 and 2/3 in every layer. Those near it, which it repels at the rate 1, are the last to
                   arrive: the law approaches its two Diracs as e^(−t), slower than a signal, as e^(−πt/2);
 - regression      (x, y) is moved by y' = ax + c − y, x' = 0: the distance from the line falls as e^(−t), and in L
-                  layers on [0, T] by exactly (1 − T/L)ᴸ.
+                  layers on [0, T] by exactly (1 − T/L)ᴸ. W₂ of the cloud from its line, by the optimal assignment to
+                  the nearest points of the line, is NOISE (1 − T/L)ᴸ/(1 + a²)^½ for infinitely many points;
+- assignment      S points of a Gaussian law in the plane and S of its image under the flow of σ = identity with a
+                  symmetric w, at the Wasserstein distance of Bures's formula. Points that are moved are assigned to
+                  their own images, as the flow is the gradient of a convex function. Independent points know W₂² up to
+                  ((Var φ + Var ψ)/S)^½, with φ and ψ the potentials of Kantorovich, here quadratic.
 """
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import expm
 
 from deeplimit import plot, study
 from deeplimit.claims import Claim, doubts, farthest, largest
 from deeplimit.compare import order
-from deeplimit.meanfield import flows, particles
+from deeplimit.meanfield import flows, moments, particles, wasserstein
 from deeplimit.meanfield.steady_states import PhaseLine
 
 LOW, HIGH, THRESHOLD = 2.0, 8.0, 4.0
@@ -31,31 +38,47 @@ FINAL = 3.0  # time of the last layer
 SIGNALS = 3000
 A, C, NOISE = 0.8, 0.5, 0.6  # of the line, and deviation of the cloud from it
 CLOUD = 400
+CLOUDS = 20  # independent ones, assigned to their lines
+PLANE = [50, 100, 200, 400]  # points of the two samples of the plane
+REPLICAS = 500
 SEED = 0
 
-QUICK = {"SIGNALS": 1500}
+QUICK = {"SIGNALS": 1500, "CLOUDS": 5, "PLANE": [50, 100, 200], "REPLICAS": 40}
 
 SORTING = 1000  # layers of the network whose classes are weighed, up to time 12
 CLOSE = 0.01
 SHOWN = [0.0, 0.5, 1.0, 2.0, 4.0]
-LINE = ["part", "at", "gap", "predicted", "status"]
+# A Gaussian law of the plane and the flow of the time 1 that moves it, w symmetric.
+START = (np.array([0.5, 0.0]), np.array([[1.0, 0.3], [0.3, 0.6]]))
+MOTION = (np.array([[-0.8, 0.3], [0.3, 0.5]]), np.array([3.0, 1.0]))
+TOGETHER, APART = "moved with their images", "independent of their images"
+SURE = 4  # standard errors that a claim about random numbers allows
+LINE = ["part", "at", "replica", "gap", "predicted", "status"]
 
 Row = dict[str, Any]
 
 
-def points() -> Iterator[tuple[str, float]]:
-    """Part, and depth or time, of every row."""
-    yield from (("tanh", depth) for depth in DEPTHS)
-    yield from (("cosine", time) for time in TIMES)
-    yield ("classes", SORTING)
-    yield from (("line", depth) for depth in DEPTHS)
+def points() -> Iterator[tuple[str, float, int]]:
+    """Part, depth, time or number of points, and replica of every row."""
+    yield from (("tanh", depth, 0) for depth in DEPTHS)
+    yield from (("cosine", time, 0) for time in TIMES)
+    yield ("classes", SORTING, 0)
+    yield from (("line", depth, 0) for depth in DEPTHS)
+    yield from (("to line", depth, replica) for depth in DEPTHS for replica in range(CLOUDS))
+    yield from ((part, S, replica) for part in (TOGETHER, APART) for S in PLANE for replica in range(REPLICAS))
 
 
 def measure(row: int) -> Row:
     """One row of the table."""
-    part, at = list(points())[row]
-    found = {"tanh": apart, "cosine": sorted_law, "classes": classes, "line": regression}[part](at)
-    return {"part": part, "at": at} | found | {"status": "computed"}
+    part, at, replica = list(points())[row]
+    place = {"part": part, "at": at, "replica": replica}
+    if part in (TOGETHER, APART):
+        found = assigned(part, int(at), replica)
+    elif part == "to line":
+        found = to_line(int(at), replica)
+    else:
+        found = {"tanh": apart, "cosine": sorted_law, "classes": classes, "line": regression}[part](at)
+    return place | found | {"status": "computed"}
 
 
 def signals() -> np.ndarray:
@@ -110,17 +133,17 @@ def classes(depth: float) -> Row:
     }
 
 
-def cloud() -> np.ndarray:
+def cloud(*seed: int) -> np.ndarray:
     """Points (x, y) scattered about the line, (CLOUD, 2)."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng([SEED, *seed])
     x = rng.uniform(-2, 2, CLOUD)
     return np.column_stack([x, A * x + C + NOISE * rng.standard_normal(CLOUD)])
 
 
-def fitted(depth: int, time: float) -> np.ndarray:
+def fitted(depth: int, time: float, *seed: int) -> np.ndarray:
     """The cloud after the layers."""
     w, b = np.array([[0.0, 0.0], [A, -1.0]]), np.array([0.0, C])
-    return particles.network("identity", w, b, time, depth, cloud(), keep_order=False)
+    return particles.network("identity", w, b, time, depth, cloud(*seed), keep_order=False)
 
 
 def from_line(points: np.ndarray) -> float:
@@ -138,14 +161,63 @@ def regression(depth: float) -> Row:
     }
 
 
+def to_line(depth: int, replica: int) -> Row:
+    """W₂² of the cloud after L layers from the nearest points of the line, assigned in the order of their x."""
+    after = fitted(depth, FINAL, depth, replica)
+    x = np.sort((after[:, 0] + A * (after[:, 1] - C)) / (1 + A**2))
+    gap = wasserstein.assignment(after, np.column_stack([x, A * x + C]), 2) ** 2
+    return {"gap": gap, "predicted": NOISE**2 * (1 - FINAL / depth) ** (2 * depth) / (1 + A**2)}
+
+
+def gaussian(samples: int, *seed: int) -> np.ndarray:
+    """Independent points of the law at time 0, (S, 2)."""
+    mean, covariance = START
+    normal = np.random.default_rng([SEED, samples, *seed]).standard_normal((samples, 2))
+    return mean + normal @ np.linalg.cholesky(covariance).T
+
+
+@cache
+def formula() -> tuple[float, float, float]:
+    """W₂² of the law and its image, Var |X − AX − c|², and Var φ + Var ψ, for the flow x ↦ Ax + c.
+
+    φ(x) = xᵀ(I − A)x − 2cᵀx and ψ(y) = yᵀ(I − A⁻¹)y + 2(A⁻¹c)ᵀy add up to |x − y|² where y = Ax + c, up to a constant.
+    """
+    (mean, covariance), one = START, np.eye(2)
+    end = moments.mean_and_covariance(*MOTION, 1.0, *START)
+    A_, inverse = expm(MOTION[0]), expm(-MOTION[0])
+    c = end[0] - A_ @ mean
+    shift, drift = one - A_, (one - A_) @ mean - c
+    spread = shift @ covariance @ shift.T
+    moved = 2 * np.trace(spread @ spread) + 4 * drift @ spread @ drift
+    single = quadratic(one - A_, -2 * c, *START) + quadratic(one - inverse, 2 * inverse @ c, *end)
+    return wasserstein.gaussian(*START, *end) ** 2, float(moved), single
+
+
+def quadratic(Q: np.ndarray, q: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:
+    """Var(XᵀQX + qᵀX) for X ~ N(mean, covariance), Q symmetric."""
+    slope = q + 2 * Q @ mean
+    return float(2 * np.trace(Q @ covariance @ Q @ covariance) + slope @ covariance @ slope)
+
+
+def assigned(part: str, samples: int, replica: int) -> Row:
+    """W₂² of two samples less that of their laws; `own` is the squared distance of the moved points from themselves."""
+    x = gaussian(samples, replica, 0)
+    moved = x if part == TOGETHER else gaussian(samples, replica, 1)
+    y = particles.limit("identity", *MOTION, 1.0, moved)
+    exact, paired, single = formula()
+    found = wasserstein.assignment(x, y[::-1], 2) ** 2
+    variance = paired if part == TOGETHER else single
+    own = float(np.mean(np.sum((x - y) ** 2, axis=1)))
+    return {"gap": found - exact, "predicted": math.sqrt(variance / samples), "own": found / own}
+
+
 SOURCE = "after Herty, Trimborn & Visconti 2022, numbers ours; derived here"
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Classes, clusters and the line."""
-    table = table.assign(
-        **dict(zip(("part", "at"), zip(*(list(points())[k] for k in table["row"]), strict=True), strict=True))
-    )
+    places = pd.DataFrame(list(points()), columns=["part", "at", "replica"]).loc[table["row"]]
+    table = table.assign(**places.set_axis(table.index))
     rows = {str(part): group for part, group in table.groupby("part")}
     why = {part: doubts(group, "at", trusted=("computed",)) for part, group in rows.items()}
     first, last = TIMES[-2:]
@@ -229,6 +301,71 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "an x that has moved",
             why["line"],
         ),
+        *claims_assignment(rows, why),
+    ]
+
+
+def rms(rows: pd.DataFrame) -> pd.Series:
+    """Root mean square of W₂² less that of the laws, for each number of points."""
+    return rows.groupby("at")["gap"].agg(lambda gap: math.sqrt(float((gap**2).mean(skipna=False))))
+
+
+def claims_assignment(rows: dict[str, pd.DataFrame], why: dict[str, tuple[str, ...]]) -> list[Claim]:
+    """W₂ in the plane; a root mean square over R replicas has the relative standard error (2R)^(−½)."""
+    line, paired, apart_ = rows["to line"], rows[TOGETHER], rows[APART]
+    logs, one = np.log(PLANE), 1 / math.sqrt(2 * REPLICAS)
+    both = [rms(group) for group in (paired, apart_)]
+    exponents = [float(np.polyfit(logs, np.log(heights), 1)[0]) for heights in both]
+    constants = [
+        float((heights / group.groupby("at")["predicted"].first()).mean())
+        for heights, group in zip(both, (paired, apart_), strict=True)
+    ]
+    doubt = (*why[TOGETHER], *why[APART])
+    return [
+        Claim(
+            "M4.20",
+            "W₂ of the cloud from its line, by assignment, is NOISE (1 − T/L)ᴸ/(1 + a²)^½ at every depth",
+            SOURCE,
+            f"mean of W₂² observed / predicted, over {len(line)} clouds of {CLOUD} points",
+            1.0,
+            float((line["gap"] / line["predicted"]).mean(skipna=False)),
+            SURE * math.sqrt(2 / (CLOUD * len(line))),
+            "another distance",
+            why["to line"],
+        ),
+        Claim(
+            "M4.21",
+            "The flow of a symmetric w assigns every point to its own image, as the gradient of a convex function",
+            "derived here",
+            "W₂² by assignment / mean squared distance of the points from their images, farthest from 1",
+            1.0,
+            farthest(paired["own"], 1.0),
+            1e-11,
+            "another assignment that is shorter",
+            why[TOGETHER],
+        ),
+        Claim(
+            "M4.22",
+            "W₂² of S points in the plane and their images tends to Bures's formula at order ½",
+            "derived here",
+            "exponent of S in the root mean square of the error, moved and independent, farthest",
+            -0.5,
+            farthest(exponents, -0.5),
+            SURE * one / float(np.linalg.norm(logs - logs.mean())),
+            "another exponent",
+            doubt,
+        ),
+        Claim(
+            "M4.23",
+            "and the constant is (Var |X − AX − c|²)^½ for moved, (Var φ + Var ψ)^½ for independent points",
+            "derived here",
+            "observed / predicted root mean square, mean over S, farthest",
+            1.0,
+            farthest(constants, 1.0),
+            SURE * one / math.sqrt(len(PLANE)),
+            "another constant, as that of moved points for independent ones",
+            doubt,
+        ),
     ]
 
 
@@ -257,11 +394,20 @@ def draw_figures(save: str) -> None:
     plot.clouds(table, by="depth", line=(A, C), labels={"x": "x", "y": "y"}, save=f"{save}_line")
 
 
+def draw_assignments(table: pd.DataFrame, save: str) -> None:
+    """Every W₂² of two samples of the plane, about Bures's formula."""
+    rows = table[table["part"].isin([TOGETHER, APART])].assign(mean=0.0)
+    labels = {"at": "points S of each sample", "gap": "W₂² by assignment − Bures's formula"}
+    columns = {"x": "at", "y": "gap", "mean": "mean", "deviation": "predicted", "by": "part"}
+    plot.replicas(rows, **columns, labels=labels, save=f"{save}_assignment")
+
+
 def main(save: str = "applications") -> None:
     """The table, the record and the figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     study.record(save, study.constants(globals()), claims=claims(table))
     draw_figures(save)
+    draw_assignments(table, save)
 
 
 if __name__ == "__main__":

@@ -547,7 +547,9 @@ def draw_figures(table: pd.DataFrame, save: str) -> None:
     plot.curves(curved, **columns, slopes=[-2], labels=labels, save=f"{save}_cells")
     labels = LABELS | {"size": "depth L", "y": "|error of the moment|", "gap": "mean", "second": "variance"}
     columns = {"x": "size", "y": ["gap", "second"], "by": "family"}
-    plot.curves(parts["depth"], **columns, slopes=[-1], labels=labels, save=f"{save}_depth")
+    labels |= {"predicted": "mean, predicted", "predicted_second": "variance, predicted"}
+    predicted = ["predicted", "predicted_second"]
+    plot.curves(parts["depth"], **columns, lines=predicted, slopes=[-1], labels=labels, save=f"{save}_depth")
     columns = {"x": "size", "y": "error", "hue": "what", "lines": ["predicted"]}
     labels = LABELS | {"size": "particles N", "y": "error / its constant", "predicted": "N^(−½)"}
     plot.curves(errors_of_particles(table), **columns, labels=labels, save=f"{save}_particles")

@@ -41,7 +41,7 @@ STEPS = [0.1, 0.05, 0.025, 0.0125]  # of the finite differences
 QUANTILES = [8, 16, 32, 64, 128]  # trained on
 DRAWN = [64, 256, 1024]
 REPLICAS = 400  # of the gradients
-TRAININGS = 100
+TRAININGS = 200
 LIMITS = [256, 512, 1024]  # quantiles that the minimum for the law is extrapolated from
 
 QUICK = {"DRAWN": [16, 256], "REPLICAS": 100, "TRAININGS": 24, "QUANTILES": [8, 16, 32, 64], "LIMITS": [128, 256, 512]}

@@ -46,6 +46,7 @@ QUICK = {"TIMES": [0, 2, 4, 6, 8, 10], "LATE": [100.0, 10_000.0]}
 
 ESCAPES = {"sigmoid, w = 1": 1.0, "sigmoid, w = −1": -1.0}
 REPELLING = {"identity, w = 1": "identity", "tanh, w = 1": "tanh"}
+COLUMNS = ["gap", "second"]  # W₁ and W₂
 CLOSE = 0.01  # of a steady point, to count as having arrived
 LINE = ["part", "case", "place", "at", "gap", "predicted", "status"]
 
@@ -435,32 +436,34 @@ def distributions() -> pd.DataFrame:
 
 
 def draw_figures(table: pd.DataFrame, save: str) -> None:
-    """Laws in time, and their distance from the Diracs."""
+    """Laws in time, and their distance from the Diracs, with slopes through the first point that is fitted."""
     labels = {"x": "signal x", "level": "share of signals below x"}
     plot.laws(distributions(), y="level", by="case", hue="curve", dashed=["t = ∞, predicted"], labels=labels, save=save)
-    rows = table[(table["part"] == "law") & table["case"].str.startswith("growing") & (table["place"] < REACH)]
+    rows = table[(table["part"] == "law") & table["case"].str.startswith("growing")]
     rows = rows.assign(
         place=[
             f"{case[16:]}: cluster at {x:.2f}".replace("-", "−")
             for case, x in zip(rows["case"], rows["place"], strict=True)
         ]
     )
-    start = {c: rows.groupby("place")[c].transform("first") for c in ("gap", "second")}
+    fitted = TIMES[-2]
+    known = rows[rows["at"] == fitted].set_index("place")
+    start, there = rows.groupby("place")["gap"].transform("first"), {c: rows["place"].map(known[c]) for c in COLUMNS}
     rows = rows.assign(
-        single=np.exp(rows["signal_rate"] * rows["at"]) * start["gap"],
-        rate=np.exp(rows["rate"] * rows["at"]) * start["gap"],
-        second_rate=np.exp(rows["second_rate"] * rows["at"]) * start["second"],
+        single=np.exp(rows["signal_rate"] * rows["at"]) * start,
+        rate=np.exp(rows["rate"] * (rows["at"] - fitted)) * there["gap"],
+        second_rate=np.exp(rows["second_rate"] * (rows["at"] - fitted)) * there["second"],
     )
     labels = {
         "at": "time t",
         "y": "distance of the law from its Dirac",
         "gap": "W₁",
         "second": "W₂",
-        "rate": "slope −min(|λ|, μ)",
-        "second_rate": "slope −min(|λ|, μ/2)",
-        "single": "slope −|λ|, that of one signal",
+        "rate": "W₁, predicted slope −min(|λ|, μ)",
+        "second_rate": "W₂, predicted slope −min(|λ|, μ/2)",
+        "single": "slope −|λ|, that of one signal\nλ = wσ′(z*) < 0: rate of the zero\nμ: rate of the ends that repel",
     }
-    columns: dict[str, Any] = {"x": "at", "y": ["gap", "second"], "lines": ["rate", "second_rate", "single"]}
+    columns: dict[str, Any] = {"x": "at", "y": COLUMNS, "lines": ["rate", "second_rate", "single"]}
     plot.curves(rows, **columns, by="place", logx=None, labels=labels, save=f"{save}_rates")
 
 

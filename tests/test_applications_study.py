@@ -11,11 +11,18 @@ import pytest
 from loading import load
 from planting import RESULTS, redone, verdicts, with_failure
 
-from deeplimit.meanfield import flows, particles
+from deeplimit.meanfield import flows, particles, wasserstein
 from deeplimit.study import read
 
-CLAIMS = [f"M4.{k}" for k in range(13, 20)]
-SMALL: dict[str, Any] = {"SIGNALS": 600, "DEPTHS": [32, 64, 128, 256], "TIMES": [8, 10]}
+CLAIMS = [f"M4.{k}" for k in range(13, 24)]
+SMALL: dict[str, Any] = {
+    "SIGNALS": 600,
+    "DEPTHS": [32, 64, 128, 256],
+    "TIMES": [8, 10],
+    "CLOUDS": 3,
+    "PLANE": [20, 80, 320],
+    "REPLICAS": 40,
+}
 
 
 def failing() -> set[str]:
@@ -56,11 +63,23 @@ def slow_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(flows, "flow", lambda name, w, b, t, x: right(name, w, b, 0.95 * t, x))
 
 
+def as_given(patch: pytest.MonkeyPatch) -> None:
+    """Points assigned in the order in which they come."""
+    patch.setattr(wasserstein, "assignment", lambda x, y, p: float(np.mean(np.sum((x - y) ** 2, axis=1)) ** (1 / p)))
+
+
+def means_alone(patch: pytest.MonkeyPatch) -> None:
+    """Bures's formula without the covariances, which is too small."""
+    patch.setattr(wasserstein, "gaussian", lambda m, A, n, B: float(np.linalg.norm(m - n)))
+
+
 PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], set[str]]] = [
     (shorter_layers, {"M4.14", "M4.17", "M4.18"}),
     (other_threshold, {"M4.13", "M4.14", "M4.15"}),
-    (transposed, {"M4.17", "M4.18", "M4.19"}),
+    (transposed, {"M4.17", "M4.18", "M4.19", "M4.20"}),
     (slow_clock, {"M4.14", "M4.16"}),
+    (as_given, {"M4.20", "M4.21", "M4.22", "M4.23"}),
+    (means_alone, {"M4.22", "M4.23"}),
 ]
 
 
@@ -86,7 +105,7 @@ def test_committed_rows_make_the_claims_true(tmp_path: Any, monkeypatch: pytest.
     """Main on the committed table, figures included; a row that failed leaves its part's claims undecided."""
     found, figures = redone("applications", tmp_path, monkeypatch)
     assert found == dict.fromkeys(CLAIMS, "true")
-    assert figures == ["applications.png", "applications_line.png"]
+    assert figures == ["applications.png", "applications_assignment.png", "applications_line.png"]
     study, table = load("applications"), read(RESULTS / "applications")
     broken = with_failure(table, int(table.index[table["part"] == "line"][0]), "row")
     undecided = {claim.id for claim in study.claims(broken) if claim.holds == "undecided"}

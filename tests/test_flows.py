@@ -205,3 +205,11 @@ def test_misuse_is_told() -> None:
         flows.flow("tanh", 1.0, 0.0, 1.0, "here")
     with pytest.raises(ArithmeticError, match="did not reach"):
         flows.flow("identity", lambda t: 1 / (1 - t) ** 2, 0.0, 2.0, 1.0)
+
+
+@pytest.mark.parametrize(("pushed", "method"), [("density", "pdf"), ("cdf", "cdf"), ("quantile", "ppf")])
+def test_a_distribution_is_no_function(pushed: str, method: str) -> None:
+    """The sentence comes at once and names what to give, for frozen distributions and their families."""
+    for law in (stats.norm(0, 2), stats.norm):
+        with pytest.raises(TypeError, match=f"{pushed}0 must be a function of an array, got .*: .* give its {method}"):
+            getattr(flows, pushed)("tanh", 1.0, 0.0, 1.0, law)

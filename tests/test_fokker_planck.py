@@ -146,7 +146,7 @@ def test_the_relative_entropy_never_grows(name: str) -> None:
     ("arguments", "sentence"),
     [
         ((TANH, 1.0, 1.0, 10), "low < high"),
-        ((CASES["gamma"][0], -1.0, 1.0, 10), r"0\.0 ≤ low < high ≤ inf, got -1\.0 and 1\.0"),
+        ((CASES["gamma"][0], -1.0, 1.0, 10), r"0\.0 ≤ low < high ≤ inf, the support for K root, got -1\.0 and 1\.0"),
         ((TANH, -1.0, 1.0, 1), "cells must be at least 2, got 1"),
     ],
 )
@@ -204,3 +204,16 @@ def test_the_relative_entropy_is_finite_where_the_law_at_rest_underflows() -> No
     assert scheme.steady()[-1] == 0 and math.isinf(scheme.relative_entropy(start, scheme.steady()))
     assert scheme.relative_entropy(start) == pytest.approx(1600, rel=1e-6)
     assert scheme.relative_entropy(scheme.steady()) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_box_says_what_it_cuts_off() -> None:
+    """The mass of the law at rest outside, by quadrature of its formula; NaN where the interval alone makes a law."""
+    box = ChangCooper(TANH, -0.5, 0.9, 20)
+    total, inside = (
+        quad(lambda x: math.exp(steady_laws.log_density(TANH, x)), *ends)[0] for ends in ((-9, 9), (-0.5, 0.9))
+    )
+    assert box.cut_off == pytest.approx(1 - inside / total, rel=1e-8)
+    assert ChangCooper(CASES["beta"][0], 0, 1, 20).cut_off == 0
+    assert math.isnan(ChangCooper(Diffusion("relu", -1.0, 0.5, 0.8), -3, 3, 20).cut_off)
+    with pytest.raises(ValueError, match=r"0\.0 ≤ low < high ≤ inf, the support for K linear, got -1"):
+        ChangCooper(CASES["inverse_gamma"][0], -1, 20, 20)

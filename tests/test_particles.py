@@ -133,6 +133,9 @@ def test_misuse_is_told() -> None:
         particles.limit("tanh", W, np.zeros(3), 1.0, PLANE)
     with pytest.raises(ValueError, match="x must have shape"):
         particles.network("tanh", 0.1, 0.0, 1.0, 9, np.zeros((2, 2, 2)))
+    for sample in (particles.at_quantiles, lambda law, M: particles.drawn(law, M, 0)):
+        with pytest.raises(TypeError, match=r"quantile must be a function of an array, got .* give its ppf"):
+            sample(stats.norm(0, 1), 3)
     with pytest.raises(ValueError, match="depth must be at least 1"):
         particles.network("tanh", 0.1, 0.0, 1.0, 0, PLANE)
     with pytest.raises(ValueError, match="time must be positive"):

@@ -129,6 +129,15 @@ def test_a_kink_costs_spectral_convergence_at_the_predicted_constant(growth: flo
     assert scaled.mean() == pytest.approx(decay.kink_constant(growth, mean, spread), rel=0.01)
 
 
+def test_the_constant_of_a_kink_does_not_overflow_before_it_has_to() -> None:
+    """δ(e^{wT} − 1)/√(6π) in logarithms, for e^{wT} beyond the largest double as well; then ∞, and −δ for wT → −∞."""
+    for growth, spread in ((800.0, 1e-60), (-800.0, 0.5), (1e-9, 1.0), (30.0, 0.1)):
+        logs = math.log(spread) - math.log(6 * math.pi) / 2
+        logs += growth + math.log(-math.expm1(-growth)) if growth > 0 else math.log(-math.expm1(growth))
+        assert decay.kink_constant(growth, 0.0, spread) == pytest.approx(math.exp(logs), rel=1e-12)
+    assert decay.kink_constant(800.0, 0.0, 1.0) == decay.kink_constant(5000.0, 0.1, 1.0) == math.inf
+
+
 def test_a_kink_outside_the_support_costs_nothing() -> None:
     """z is linear in ξ."""
     assert decay.kink_constant(1.0, 2.0, 1.0) == 0

@@ -210,7 +210,7 @@ BAD = [
     (lambda: random_loss.mean_squared(Expansion(Basis(1), np.ones((2, 3))), np.ones(2)), "y must fit the signal"),
     (lambda: Distribution(np.arange(50.0)).quantile(0.999), "resolved by 50 draws, got 0.999; draw more"),
     (lambda: Distribution(np.arange(50.0)).quantile(1.5), r"inside \(0, 1\)"),
-    (lambda: robustness.outputs(SCALAR, SCALAR.metric.draw(0), 0.0), "spread must be positive"),
+    (lambda: robustness.outputs(SCALAR, SCALAR.metric.draw(0), 0.0), "the size δ of the noise, must be positive"),
     (lambda: robustness.measure(RING, RING.metric.draw(0), 0.1, Basis(2)), "each of 2 features, got 1 germs"),
 ]
 

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.linalg import sqrtm
 from scipy.optimize import linprog
 
 from deeplimit.meanfield import wasserstein
@@ -92,6 +93,36 @@ def test_an_assignment_is_the_best_of_all(p: float) -> None:
     )
 
 
+def test_gaussian_laws_that_commute_are_as_far_as_their_deviations() -> None:
+    """W₂² = |m − n|² + Σ (√a_i − √b_i)² for covariances with common axes; 0 for one law."""
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    A, B = turn @ np.diag([4.0, 1.0]) @ turn.T, turn @ np.diag([1.0, 0.25]) @ turn.T
+    m, n = np.array([1.0, 2.0]), np.array([-1.0, 3.0])
+    assert wasserstein.gaussian(m, A, n, B) == pytest.approx(2.5, rel=1e-13)
+    assert wasserstein.gaussian(m, A, m, A) == pytest.approx(0, abs=1e-7)
+
+
+def test_gaussian_laws_are_as_far_as_the_optimal_map_moves() -> None:
+    """For S symmetric and positive X ↦ SX + s is optimal: W₂² = E|SX + s − X|², from moments of X in ℝ³."""
+    G, H = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
+    A, S = G @ G.T, H @ H.T
+    m, s, one = RNG.normal(size=3), RNG.normal(size=3), np.eye(3)
+    moved = np.trace((S - one) @ A @ (S - one)) + np.sum((S @ m + s - m) ** 2)
+    for first, second in (((m, A), (S @ m + s, S @ A @ S)), ((S @ m + s, S @ A @ S), (m, A))):
+        assert wasserstein.gaussian(*first, *second) == pytest.approx(np.sqrt(moved), rel=1e-12)
+
+
+def test_gaussian_laws_are_no_farther_than_any_coupling_takes_them() -> None:
+    """SciPy's matrix roots in the trace; a rotation is a coupling too, and moves farther."""
+    A, turn = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([[0.8, -0.6], [0.6, 0.8]])
+    B, zero = turn @ A @ turn.T, np.zeros(2)
+    root = sqrtm(A)
+    squared = np.trace(A + B) - 2 * np.trace(sqrtm(root @ B @ root)).real
+    found = wasserstein.gaussian(zero, A, zero, B)
+    assert found == pytest.approx(np.sqrt(squared), rel=1e-10)
+    assert found**2 < np.trace((turn - np.eye(2)) @ A @ (turn - np.eye(2)).T) - 0.1
+
+
 def test_misuse_is_told() -> None:
     """What is wrong, in one sentence."""
     x, plane = np.zeros(3), np.zeros((3, 2))
@@ -105,3 +136,10 @@ def test_misuse_is_told() -> None:
         wasserstein.assignment(plane, np.zeros((4, 2)))
     with pytest.raises(ValueError, match="take part of the samples"):
         wasserstein.assignment(np.zeros((10_001, 2)), np.zeros((10_001, 2)))
+    one, zero = np.eye(2), np.zeros(2)
+    with pytest.raises(ValueError, match=r"one shape \(d,\), d ≥ 1, got \(2,\) and \(3,\)"):
+        wasserstein.gaussian(zero, one, np.zeros(3), np.eye(3))
+    with pytest.raises(ValueError, match="other_covariance must be a symmetric matrix"):
+        wasserstein.gaussian(zero, one, zero, np.array([[1.0, 2.0], [0.0, 1.0]]))
+    with pytest.raises(ValueError, match="no negative eigenvalue, got -1"):
+        wasserstein.gaussian(zero, np.diag([1.0, -1.0]), zero, one)

@@ -27,6 +27,16 @@ def array(name: str, value: Any) -> np.ndarray:
     return found
 
 
+def function(name: str, value: Any, method: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of arrays; TypeError otherwise, also for a distribution, whose `method` is to be given."""
+    if not callable(value) or hasattr(value, method):
+        raise TypeError(
+            f"{name} must be a function of an array, got {type(value).__name__}: of a distribution of scipy.stats give "
+            f"its {method}"
+        )
+    return value
+
+
 def at(name: str, weight: Weight, t: float) -> np.ndarray:
     """A weight at time t; one that is not a function is constant."""
     return array(name, weight(t) if callable(weight) else weight)

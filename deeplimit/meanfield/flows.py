@@ -89,7 +89,14 @@ def jacobian(activation: str | Activation, w: Weight, b: Weight, t: float, x: np
 
 
 def density(activation: str | Activation, w: Weight, b: Weight, t: float, density0: Function) -> Function:
-    """x ↦ g(t, x) = g₀(y) / (∂x(t)/∂x at y), y the point that the flow takes to x: the density pushed forward."""
+    """x ↦ g(t, x) = g₀(y) / (∂x(t)/∂x at y), y the point that the flow takes to x: the density pushed forward.
+
+    Raises
+    ------
+    TypeError
+        For a distribution instead of its `pdf`.
+    """
+    field.function("density0", density0, "pdf")
 
     def pushed(x: np.ndarray) -> np.ndarray:
         y = inverse(activation, w, b, t, x)
@@ -99,12 +106,26 @@ def density(activation: str | Activation, w: Weight, b: Weight, t: float, densit
 
 
 def cdf(activation: str | Activation, w: Weight, b: Weight, t: float, cdf0: Function) -> Function:
-    """x ↦ F(t, x) = F₀(y), y the point that the flow takes to x: the flow of one signal keeps their order."""
+    """x ↦ F(t, x) = F₀(y), y the point that the flow takes to x: the flow of one signal keeps their order.
+
+    Raises
+    ------
+    TypeError
+        For a distribution instead of its `cdf`.
+    """
+    field.function("cdf0", cdf0, "cdf")
     return lambda x: cdf0(inverse(activation, w, b, t, x))
 
 
 def quantile(activation: str | Activation, w: Weight, b: Weight, t: float, quantile0: Function) -> Function:
-    """u ↦ the flow of the initial quantile F₀⁻¹(u), as the flow keeps the order of the signals."""
+    """u ↦ the flow of the initial quantile F₀⁻¹(u), as the flow keeps the order of the signals.
+
+    Raises
+    ------
+    TypeError
+        For a distribution instead of its `ppf`.
+    """
+    field.function("quantile0", quantile0, "ppf")
     return lambda u: flow(activation, w, b, t, quantile0(u))
 
 

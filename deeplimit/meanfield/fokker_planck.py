@@ -15,6 +15,7 @@ grows like ΔtC/Δx².
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ from scipy.special import logsumexp, xlogy
 from deeplimit import checks
 from deeplimit.meanfield import field, grid
 from deeplimit.meanfield.diffusion import Diffusion
-from deeplimit.meanfield.steady_laws import log_density
+from deeplimit.meanfield.steady_laws import log_density, steady_law
 
 
 def bernoulli(s: np.ndarray) -> np.ndarray:
@@ -44,7 +45,8 @@ class ChangCooper:
     diffusion
         Whose equation is solved.
     low, high
-        Ends of the interval, inside the support; they reflect.
+        Ends of the interval, inside the support; they reflect. `cut_off` says what an interval shorter than the support
+        leaves out.
     cells
         Their number, at least 2.
     exact
@@ -68,8 +70,23 @@ class ChangCooper:
         low, high = checks.number("low", self.low), checks.number("high", self.high)
         left, right = self.diffusion.support
         if not left <= low < high <= right:
-            raise ValueError(f"low and high must satisfy {left} ≤ low < high ≤ {right}, got {low} and {high}")
+            raise ValueError(
+                f"low and high must satisfy {left} ≤ low < high ≤ {right}, the support for K {self.diffusion.shape}, "
+                f"got {low} and {high}"
+            )
         checks.whole("cells", self.cells, least=2)
+
+    @property
+    def cut_off(self) -> float:
+        """Mass of the law at rest on the whole support that is outside the interval, where the ends hold it back.
+
+        NaN where that law does not exist: then the law at rest on the interval is due to the interval.
+        """
+        try:
+            law = steady_law(self.diffusion)
+        except ValueError:
+            return math.nan
+        return float(law.cdf(self.low) + law.sf(self.high))
 
     @property
     def width(self) -> float:

@@ -111,15 +111,23 @@ def limit(activation: str | Activation, w: Weight, b: Weight, time: float, x: np
 
 
 def at_quantiles(quantile: Callable[[np.ndarray], np.ndarray], number: int) -> np.ndarray:
-    """The particles F⁻¹((i − ½)/M), i = 1 … M, of a law with quantile function F⁻¹; shape (M,)."""
+    """The particles F⁻¹((i − ½)/M), i = 1 … M, of a law with quantile function F⁻¹; shape (M,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a number below 1, and a distribution instead of its `ppf`.
+    """
+    field.function("quantile", quantile, "ppf")
     return np.asarray(quantile((np.arange(checks.whole("number", number, 1)) + 0.5) / number))
 
 
 def drawn(quantile: Callable[[np.ndarray], np.ndarray], number: int, seed: int | Sequence[int]) -> np.ndarray:
     """M independent particles of a law with quantile function F⁻¹, F⁻¹ of uniform numbers; shape (M,).
 
-    `seed` is that of NumPy's generator, a number or several.
+    `seed` is that of NumPy's generator, a number or several; errors as for `at_quantiles`.
     """
+    field.function("quantile", quantile, "ppf")
     uniform = np.random.default_rng(seed).random(checks.whole("number", number, 1))
     return np.asarray(quantile(uniform))
 

@@ -1,4 +1,4 @@
-"""Wasserstein distances W_p: exact between samples, by quadrature to a law with known quantiles.
+"""Wasserstein distances W_p: exact between samples and between Gaussian laws, by quadrature to known quantiles.
 
 W_p(μ, ν)^p = inf E|X − Y|^p over couplings of μ and ν; on the line it is ∫₀¹ |F_μ⁻¹(u) − F_ν⁻¹(u)|^p du.
 """
@@ -18,6 +18,7 @@ from deeplimit.meanfield import field
 NODES = 8  # of Gauss-Legendre: 1e-12 of a function that is singular one interval away
 LEVELS = 50  # of intervals that halve: the mass beyond is that of rounding, 2^(−50)/M below and 2^(−48) above
 MOST = 10_000  # points of an assignment, whose matrix of costs has the square of that
+SYMMETRIC = 1e-12  # relative rounding of a covariance
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -112,6 +113,43 @@ def assignment(x: np.ndarray, y: np.ndarray, order: float = 1) -> float:
         raise ValueError(f"an assignment takes at most {MOST} points, got {len(x)}: take part of the samples")
     cost = cdist(x, y) ** p
     return float(np.mean(cost[linear_sum_assignment(cost)]) ** (1 / p))
+
+
+def gaussian(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray) -> float:
+    """W₂ between the laws N(m, A) and N(n, B) in ℝ^d, (|m − n|² + tr A + tr B − 2 tr (A^½ B A^½)^½)^½.
+
+    The last trace is the sum of the singular values of FᵀG, for A = FFᵀ and B = GGᵀ. Where N(n, B) is the image of
+    N(m, A) under x ↦ Sx + s with S symmetric and positive, a gradient of a convex function, it is (E|SX + s − X|²)^½.
+
+    Parameters
+    ----------
+    mean, other_mean
+        m and n, shape (d,).
+    covariance, other_covariance
+        A and B, shape (d, d), symmetric, without negative eigenvalues.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other shapes, and matrices that are no covariances.
+    """
+    m, n = field.array("mean", mean), field.array("other_mean", other_mean)
+    if m.ndim != 1 or not m.size or m.shape != n.shape:
+        raise ValueError(f"mean and other_mean must have one shape (d,), d ≥ 1, got {m.shape} and {n.shape}")
+    F, G = _factor("covariance", covariance, len(m)), _factor("other_covariance", other_covariance, len(m))
+    bures = np.sum(F**2) + np.sum(G**2) - 2 * np.linalg.svd(F.T @ G, compute_uv=False).sum()
+    return float(np.sqrt(np.sum((m - n) ** 2) + max(bures, 0.0)))
+
+
+def _factor(name: str, covariance: np.ndarray, d: int) -> np.ndarray:
+    """F with F Fᵀ the covariance."""
+    A = field.array(name, covariance)
+    if A.shape != (d, d) or np.abs(A - A.T).max() > SYMMETRIC * np.abs(A).max():
+        raise ValueError(f"{name} must be a symmetric matrix of shape ({d}, {d}), got {A.tolist()}")
+    values, vectors = np.linalg.eigh(A)
+    if values[0] < -SYMMETRIC * np.abs(values).max():
+        raise ValueError(f"{name} must have no negative eigenvalue, got {values[0]:.6g}")
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 def _order(order: float) -> float:

@@ -132,12 +132,15 @@ def kink_constant(growth: float, mean: float, spread: float) -> float:
 
     z(T) is e^{wT} z_0 for z_0 > 0 and z_0 else: its slope in ξ jumps by J = δ(e^{wT} − 1). Two integrations by parts of
     J δ(ξ − ξ_0) against Legendre polynomials, with their asymptotics, give |ẑ_k|² ~ J² sin³θ / (2π k⁴) on average,
-    cos θ = ξ_0. 0 where the kink is outside (−1, 1): then z is a polynomial.
+    cos θ = ξ_0. 0 where the kink is outside (−1, 1): then z is a polynomial; ∞ beyond the largest double.
     """
     growth, place = checks.number("growth", growth), -checks.number("mean", mean) / checks.positive("spread", spread)
     if abs(place) >= 1:
         return 0.0
-    return abs(spread * math.expm1(growth)) * (1 - place**2) ** 0.75 / math.sqrt(6 * math.pi)
+    with np.errstate(over="ignore"):
+        half = np.expm1(growth / 2)
+        jump = spread * half * (half + 2)  # δ(e^{wT} − 1), finite wherever the product is
+    return float(abs(jump)) * (1 - place**2) ** 0.75 / math.sqrt(6 * math.pi)
 
 
 def strip(growth: float, mean: float, spread: float) -> float:

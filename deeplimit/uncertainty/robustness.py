@@ -47,7 +47,7 @@ def outputs(problem: Problem, control: Minimum | Layers | Curve, spread: float) 
     weights = control.control if isinstance(control, Minimum) else control
     checks.kind("control", weights, Layers, Curve)
     problem.metric.check(weights)
-    checks.positive("spread", spread)
+    checks.positive("spread, the size δ of the noise,", spread)
 
     def quantity(xi: np.ndarray) -> np.ndarray:
         shifted = problem.data.x + spread * torch.as_tensor(xi, dtype=torch.float64)[:, None]
