@@ -42,7 +42,13 @@ DISTANCES = [10 ** (k / 2) for k in range(-20, -6)]  # from the minimiser, of po
 CERTIFIED_DEPTHS = [4, 8, 16, 64]  # of one branch, the best of STARTS at its first depth
 STARTS = 8
 
-QUICK = {"STEPS": [30, 100], "DEPTHS": [8, 32], "RUNS": 30, "CERTIFIED_DEPTHS": [4, 8]}
+QUICK = {
+    "STEPS": [30, 100],
+    "DEPTHS": [8, 32],
+    "RUNS": 30,
+    "DISTANCES": [1e-10, 1e-8, 1e-6, 1e-4],
+    "CERTIFIED_DEPTHS": [4, 8],
+}
 MOONS = data.moons(points=POINTS)
 PROBLEMS = {
     "scalar": Problem(data.scalar(), loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}),

@@ -52,7 +52,7 @@ NEAR_DEPTHS = [4, 16]
 QUICK = {
     "DRAWS": 200,
     "ASCENTS": 16,
-    "STEPS": 40,
+    "STEPS": 20,
     "DEPTHS": [10, 20],
     "CURVE_DEPTHS": [2**m for m in range(4, 10)],
     "SEEDS": [0],

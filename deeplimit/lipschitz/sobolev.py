@@ -10,10 +10,10 @@ H¹, where the first puts a network among the controlled ODEs. No constant depen
 square of the least root of m tan m = τ.
 
 They are far from sharp, as norms of layers are multiplied where the layers themselves would be, all samples are taken
-at their worst at once, and the reach of every depth is spent in full: of random draws and ascents near random weights
-the largest ‖∇²E_n‖ is a fifth to a hundredth of L, the largest third derivative 1/25 to 1/1600 of M, the less so the
-more samples and weights there are (study `lipschitz`, part H¹). For steps at most 1/L that costs as many more of them;
-a certificate ends at a distance of about λ/(2M).
+at their worst at once, and the reach of every depth is spent in full: over balls around random weights the largest
+‖∇²E_n‖ that draws and ascents find is a fifth to a hundredth of L, the largest third derivative 1/25 to 1/1600 of M,
+the less the more samples and weights there are (study `lipschitz`, part H¹). Steps of 1/L are as many times shorter
+than they might be, and a certificate ends at a distance of about λ/(2M) from the minimiser.
 """
 
 from __future__ import annotations
