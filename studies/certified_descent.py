@@ -25,7 +25,7 @@ from deeplimit.claims import Claim, doubts, farthest, largest, least
 from deeplimit.control import Weights
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.lipschitz import Balls, Objective, descent, feedforward
-from deeplimit.lipschitz.certificate import Verdict
+from deeplimit.lipschitz.certificate import Radius, Verdict
 from deeplimit.minimum import Minimum
 
 POINTS = 20  # of two moons
@@ -38,10 +38,17 @@ DEPTHS = [8, 32, 128]
 RUNS = 100  # of descent by random samples
 C = 1.0  # of the step c/√K
 FACTOR = 50.0  # of steps that are too long
-DISTANCES = [1e-10, 1e-9, 1e-8, 3e-8]  # from the minimiser, of points to certify
-CERTIFIED_DEPTHS = [4, 16, 64]
+DISTANCES = [10 ** (k / 2) for k in range(-20, -6)]  # from the minimiser, of points to certify, until none is
+CERTIFIED_DEPTHS = [4, 8, 16, 64]  # of one branch, the best of STARTS at its first depth
+STARTS = 8
 
-QUICK = {"STEPS": [30, 100], "DEPTHS": [8, 32], "RUNS": 30, "CERTIFIED_DEPTHS": [4, 16]}
+QUICK = {
+    "STEPS": [30, 100],
+    "DEPTHS": [8, 32],
+    "RUNS": 30,
+    "DISTANCES": [1e-10, 1e-8, 1e-6, 1e-4],
+    "CERTIFIED_DEPTHS": [4, 8],
+}
 MOONS = data.moons(points=POINTS)
 PROBLEMS = {
     "scalar": Problem(data.scalar(), loss="squared", alpha={"K": 0.05, "b": 0.05, "W": 0.1, "c": 0.1}),
@@ -52,7 +59,7 @@ SHARP = "one input"  # a linear layer for one input with many labels: what holds
 SEED = 1
 TOL = 1e-13  # of the minimisers that stand for the true ones
 ROUNDING = 1e-14  # of Φ, relative
-LINE = ["part", "case", "steps", "depth", "rises", "quotient", "status"]
+LINE = ["part", "case", "steps", "depth", "distance", "rises", "quotient", "status"]
 
 Row = dict[str, Any]
 
@@ -65,6 +72,7 @@ def points() -> Iterator[tuple[str, str, int, int, float]]:
     yield from (("50/L", "one linear layer", K, 1, 0.0) for K in (1, 2, 3))
     yield from (("samples", case, K, 2 - (case == SHARP), 0.0) for case in ("logistic", SHARP) for K in STEPS)
     yield from (("certificate", case, 0, n, far) for case in PROBLEMS for n in CERTIFIED_DEPTHS for far in DISTANCES)
+    yield from (("end", case, 0, n, 0.0) for case in PROBLEMS for n in CERTIFIED_DEPTHS)
 
 
 def measure(row: int) -> Row:
@@ -73,6 +81,8 @@ def measure(row: int) -> Row:
     place = {"part": part, "case": case, "steps": steps, "depth": depth, "distance": distance}
     if part == "certificate":
         return place | certified(case, depth, distance)
+    if part == "end":
+        return place | end(case, depth)
     if part == "samples":
         return place | by_samples(case, steps)
     if part == "50/L":
@@ -156,16 +166,25 @@ def by_samples(case: str, steps: int) -> Row:
 
 
 @cache
-def minimum(case: str, depth: int) -> Minimum:
-    return discrete.minimise(PROBLEMS[case], depth, seed=0, tol=TOL)
+def branch(case: str) -> dict[int, Minimum]:
+    """One branch of minimisers in depth."""
+    problem, first = PROBLEMS[case], CERTIFIED_DEPTHS[0]
+    best = discrete.branches(problem, first, starts=STARTS, seed=0)[0]
+    found = discrete.branch(problem, CERTIFIED_DEPTHS, start=best.control, tol=TOL)
+    return dict(zip(CERTIFIED_DEPTHS, found, strict=True))
+
+
+def moved(case: str, depth: int, distance: float) -> Radius:
+    """The certificate of a point at a distance from the minimiser, in the direction of least curvature."""
+    problem, best = PROBLEMS[case], branch(case)[depth]
+    coordinates = LayerCoordinates(problem.metric, depth)
+    point = coordinates.control(coordinates.vector(best.control) + distance * softest(case, depth))
+    return lipschitz.certified_radius(problem, point)
 
 
 def certified(case: str, depth: int, distance: float) -> Row:
-    """The certificate of a point at a known distance from the minimiser, in the direction of least curvature."""
-    problem, best = PROBLEMS[case], minimum(case, depth)
-    coordinates = LayerCoordinates(problem.metric, depth)
-    moved = coordinates.control(coordinates.vector(best.control) + distance * softest(case, depth))
-    found = lipschitz.certified_radius(problem, moved)
+    """The certificate of a point at a known distance from the minimiser."""
+    best, found = branch(case)[depth], moved(case, depth, distance)
     error = best.residual / best.curvature  # of the minimiser itself
     return {
         "radius": found.exists_within,
@@ -177,10 +196,28 @@ def certified(case: str, depth: int, distance: float) -> Row:
     }
 
 
+def end(case: str, depth: int) -> Row:
+    """The distance at which the test h < ½ begins to fail, and λ/(2M), that of |g| = λ × distance."""
+    best = branch(case)[depth]
+    still = lipschitz.certified_radius(PROBLEMS[case], best)
+    predicted = still.curvature / (2 * still.hessian_constant)
+    low, high = predicted / AROUND, predicted * AROUND
+    while high > low * (1 + FINE):
+        middle = math.sqrt(low * high)
+        certain = moved(case, depth, middle).verdict is Verdict.CERTIFIED
+        low, high = (middle, high) if certain else (low, middle)
+    return {
+        "distance": low,
+        "constant": still.hessian_constant,
+        "quotient": low / predicted,
+        "status": str(still.verdict) if best.status.converged else str(best.status),
+    }
+
+
 @cache
 def softest(case: str, depth: int) -> np.ndarray:
     """The unit vector of least curvature at the minimiser, from the dense Hessian in the weights."""
-    problem, layers = PROBLEMS[case], minimum(case, depth).control
+    problem, layers = PROBLEMS[case], branch(case)[depth].control
     coordinates = LayerCoordinates(problem.metric, depth)
     directions = [coordinates.weights(e, fixed=False) for e in np.eye(coordinates.size)]
     products = [discrete.hessian_product(problem, layers, Layers(*v)) for v in directions]
@@ -193,15 +230,20 @@ DERIVED, AFTER = "derived here", "derived here, after Herrera, Krach & Teichmann
 ERRORS = 4.0  # standard errors
 SOLVED = 3.0  # times TOL, relative, of a distance: the residual of the true minimiser over its curvature
 FLOOR = 1e-14  # rounding of a gradient over the least curvature, which a certificate leaves out
+AROUND = 4.0  # times λ/(2M), and as much below it, where the end of a certificate is sought
+FINE = 1e-3  # to which it is found, relative
+END_ROOM = 0.02  # of the end over λ/(2M): FINE, and the growth of M and of the curvature over such a distance
 DEPTH_ROOM = 2.0  # times 1/n, relative: L converges at first order
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Every step falls, the least gradient is below its bound, and certified radii reach to the minimiser."""
-    certificate = table[table["part"] == "certificate"]
+    tested, ends = table[table["part"] == "certificate"], table[table["part"] == "end"]
+    certificate = tested[tested["status"] == str(Verdict.CERTIFIED)]
     descents = table[table["part"].isin(["region", "local", "H¹"])]
     why = doubts(descents, "row", trusted=("descended",))
-    unsure = doubts(certificate, "row", trusted=(str(Verdict.CERTIFIED),))
+    unsure = doubts(tested, "row", trusted=(str(Verdict.CERTIFIED), str(Verdict.FAR)))
+    open_ends = doubts(ends, "row", trusted=(str(Verdict.CERTIFIED),))
     found = []
     for k, (part, where) in enumerate(
         {
@@ -314,6 +356,17 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             unsure,
             "≥",
         ),
+        Claim(
+            "L3.13",
+            "in that direction the certificate ends at the distance λ/(2M), where h = M|g|/λ² is ½",
+            DERIVED,
+            "distance at which the test begins to fail over λ/(2M), farthest from 1",
+            1.0,
+            farthest(ends["quotient"], 1.0),
+            END_ROOM,
+            "a certificate that ends elsewhere",
+            open_ends,
+        ),
     ]
 
 
@@ -332,13 +385,17 @@ def main(save: str = "certified_descent") -> None:
     plot.curves(
         shown, x="steps", y="quotient", by="panel", hue="curve", lines=["most"], labels=labels, logx=10, save=save
     )
-    certificate = table[table["part"] == "certificate"]
-    deepest = certificate[certificate["depth"] == max(CERTIFIED_DEPTHS)]
-    shown = deepest.assign(itself=deepest["distance"], panel=deepest["case"] + ", n = " + deepest["depth"].astype(str))
+    drawn = table[table["part"] == "certificate"].merge(
+        table[table["part"] == "end"][["case", "depth", "distance"]].rename(columns={"distance": "end"}),
+        on=["case", "depth"],
+    )
+    drawn = drawn.assign(itself=drawn["distance"], panel=drawn["case"] + ", n = " + drawn["depth"].astype(str))
+    drawn[["radius", "unique"]] = drawn[["radius", "unique"]].where(drawn["status"] == str(Verdict.CERTIFIED))
     labels = {"distance": "distance of the minimiser, in u", "y": "certified radius, in u"}
     labels |= {"radius": "a minimiser exists within", "unique": "no other one within", "itself": "the distance itself"}
-    columns: dict[str, Any] = {"x": "distance", "y": ["radius", "unique"], "by": "panel", "lines": ["itself"]}
-    plot.curves(shown, **columns, labels=labels, logx=10, save=f"{save}_radius")
+    labels["end"] = "distance where the certificate ends"
+    columns: dict[str, Any] = {"x": "distance", "y": ["radius", "unique"], "by": "panel", "lines": ["itself", "end"]}
+    plot.curves(drawn, **columns, labels=labels, logx=10, save=f"{save}_radius")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Ruseckas (2019) reads p = ∂Φ/∂X as the momentum conjugate to the state, wit
 derived here:
 
 - costate      the adjoint sweep gives the gradient in every hidden state; p · dX is constant along any tangent dX;
+- symplectic   a layer is a canonical map of (X, p): M of a whole network has Mᵀ Ω M = Ω, Ω the symplectic form;
 - constant     weights that are equal at all depths: H is constant along the flow; in a network it drifts,
                H_i − H_0 = −D(t_i)/n + O(n⁻²), D' = ½ p · (σ''(Z) ∘ Z' ∘ Z'), D(0) = 0;
 - varying      weights: H changes by ∫ p · ∂_t f dt along the flow, and by as much in deep networks;
@@ -22,6 +23,7 @@ import pandas as pd
 import torch
 from scipy.integrate import cumulative_simpson, solve_ivp
 from torch import Tensor
+from torch.func import jacrev, vmap
 
 from deeplimit import Curve, Layers, Problem, data, network, plot, pontryagin, regularity, study
 from deeplimit.claims import Claim, doubts, farthest, largest, least
@@ -51,7 +53,7 @@ Array = np.ndarray
 
 def points() -> Iterator[tuple[str, str, int]]:
     """Part, case and depth of every row; depth 0 is the flow."""
-    yield from ((part, case, n) for part in ("costate", "pairing") for case in PROBLEMS for n in PAIRED)
+    yield from ((part, case, n) for part in ("costate", "pairing", "symplectic") for case in PROBLEMS for n in PAIRED)
     yield from ((part, case, n) for part in ("constant", "varying") for case in PROBLEMS for n in [0, *DEPTHS])
     yield from (("near identity", case, n) for case in NEAR for n in DEPTHS)
 
@@ -60,7 +62,7 @@ def measure(row: int) -> Row:
     """One row of the table."""
     part, case, depth = list(points())[row]
     functions: dict[str, Callable[[str, int], Row]] = {"costate": costate, "pairing": pairing, "constant": constant}
-    functions |= {"varying": varying, "near identity": near_identity}
+    functions |= {"symplectic": symplectic, "varying": varying, "near identity": near_identity}
     return {"part": part, "case": case, "depth": depth, "predicted": 0.0, "status": "computed"} | functions[part](
         case, depth
     )
@@ -93,6 +95,33 @@ def costate(case: str, depth: int) -> Row:
 def pairing(case: str, depth: int) -> Row:
     """The largest change of p · dX from layer to layer, relative."""
     return {"observed": regularity.invariant(PROBLEMS[case], curve(case, True).sample(depth), SEED)}
+
+
+def symplectic(case: str, depth: int) -> Row:
+    """The largest entry of Mᵀ Ω M − Ω over |M|², M = ∂(X_n, p_n)/∂(X_0, p_0) by automatic differentiation.
+
+    X⁺ = X + h σ(K X + b), and p⁺ solves p = (I + h diag σ'(K X + b) K)ᵀ p⁺.
+    """
+    problem, layers = PROBLEMS[case], curve(case, True).sample(depth)
+    d, sigma, h = problem.width, problem.activation, 1 / depth
+    eye, zero = torch.eye(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
+    Omega = torch.cat([torch.cat([zero, eye], 1), torch.cat([-eye, zero], 1)])
+
+    def layer(y: Tensor, K: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        X, p = y[:d], y[d:]
+        z = K @ X + b
+        after = torch.linalg.solve((eye + h * sigma.first(z)[:, None] * K).T, p)
+        end = torch.cat([X + h * sigma.value(z), after])
+        return end, end
+
+    step = vmap(jacrev(layer, has_aux=True), in_dims=(0, None, None))
+    y = torch.cat([problem.data.x, network.costates(problem, layers)[0][0]], 1)
+    M = torch.eye(2 * d, dtype=torch.float64).expand(len(y), -1, -1)
+    for K, b in zip(layers.K, layers.b, strict=True):
+        J, y = step(y, K, b)
+        M = J @ M
+    gap = (M.mT @ Omega @ M - Omega).abs().amax((1, 2)) / M.square().sum((1, 2))
+    return {"observed": float(gap.max())}
 
 
 def energies(problem: Problem, layers: Layers) -> Array:
@@ -228,6 +257,13 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         ),
         most(
             "H1.2", "p · dX is the same in all layers", "largest change in a layer, relative", "pairing", ROUNDING / 100
+        ),
+        most(
+            "H1.11",
+            "the map of hidden states and momenta keeps the symplectic form",
+            "largest entry of Mᵀ Ω M − Ω over |M|²",
+            "symplectic",
+            ROUNDING,
         ),
         most(
             "H1.3",

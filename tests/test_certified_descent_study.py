@@ -21,9 +21,9 @@ SMALL: dict[str, Any] = {
     "DEPTHS": [4, 16],
     "RUNS": 40,
     "CERTIFIED_DEPTHS": [4],
-    "DISTANCES": [1e-9, 1e-8],
+    "DISTANCES": [1e-9, 1e-8, 1e-3],
 }
-CLAIMS = [f"L3.{k}" for k in range(1, 13)]
+CLAIMS = [f"L3.{k}" for k in range(1, 14)]
 Plant = Callable[[pytest.MonkeyPatch, ModuleType], None]
 
 
@@ -50,9 +50,28 @@ def test_a_row_that_failed_leaves_its_claims_undecided(study: ModuleType, table:
     broken = with_failure(first, 0, "row", "part", "case", "steps", "depth", "distance")
     found = verdicts(study.claims(broken))
     assert found["L3.1"] == found["L3.6"] == "undecided" and found["L3.9"] == found["L3.11"] == "true"
-    last = len(table) - 1
-    found = verdicts(study.claims(with_failure(first, last, "row", "part", "case", "steps", "depth", "distance")))
-    assert found["L3.1"] == "true" and found["L3.11"] == found["L3.12"] == "undecided"
+    for part, ids in (("certificate", {"L3.11", "L3.12"}), ("end", {"L3.13"})):
+        last = int(first.index[first["part"] == part][-1])
+        found = verdicts(study.claims(with_failure(first, last, "row", "part", "case", "steps", "depth", "distance")))
+        assert {name for name, verdict in found.items() if verdict != "true"} == ids
+
+
+def test_points_are_moved_away_until_none_is_certified(table: pd.DataFrame) -> None:
+    """The nearest of each case is certified, the farthest is not, and the end lies between them."""
+    for _, rows in table[table["part"] == "certificate"].groupby(["case", "depth"]):
+        words = rows.sort_values("distance")["status"].str.startswith("certified")
+        assert words.iloc[0] and not words.iloc[-1]
+    ends = table[table["part"] == "end"]
+    assert len(ends) == 2 and ends["distance"].between(1e-8, 1e-3).all()
+
+
+def test_the_minimisers_are_of_one_branch_that_has_learned(study: ModuleType) -> None:
+    """Each is near the one before in the value, and below that of the network that does nothing, log 2 on the ring."""
+    for case in study.PROBLEMS:
+        found = study.branch(case)
+        assert list(found) == study.CERTIFIED_DEPTHS
+        assert all(best.status.converged for best in found.values())
+    assert all(best.value < 0.98 * np.log(2) for best in study.branch("ring").values())
 
 
 def small_constant(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
@@ -132,7 +151,7 @@ PLANTED: list[tuple[Plant, list[str], list[str]]] = [
     (no_excess, ["50/L"], ["L3.7"]),
     (constant_of_depth, ["H¹"], ["L3.8"]),
     (no_variance, ["samples"], ["L3.9", "L3.10"]),
-    (half_a_gradient, ["certificate"], ["L3.11"]),
+    (half_a_gradient, ["certificate", "end"], ["L3.11", "L3.13"]),
     (half_a_curvature, ["certificate"], ["L3.12"]),
 ]
 

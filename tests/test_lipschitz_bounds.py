@@ -15,6 +15,7 @@ from torch.func import jacrev, vmap
 from deeplimit import Data, activation, data, loss, network
 from deeplimit.control import Layers
 from deeplimit.lipschitz import ascent, bounds, feedforward, residual
+from deeplimit.lipschitz.ascent import output
 from deeplimit.lipschitz.bounds import bound, residual_uniform
 from deeplimit.lipschitz.chain import Chain, Layer, parameters
 from deeplimit.lipschitz.objective import Objective, slopes
@@ -40,6 +41,16 @@ def hessian(f: Any) -> Any:
 
 def tensor(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+def climbed_first(region: Balls, x: Tensor) -> float:
+    """The largest ‖∂z/∂θ‖₂ that eight ascents meet."""
+    return ascent.climb_first(output(region.chain, x), region.project, region.draw(8, 0)).largest
+
+
+def climbed_second(region: Balls, x: Tensor) -> float:
+    """The same of ‖∂²z/∂θ²‖."""
+    return ascent.climb_second(output(region.chain, x), region.project, region.draw(8, 0)).largest
 
 
 def regions(chain: Chain) -> list[Balls | Ball]:
@@ -101,9 +112,9 @@ def test_one_layer_attains_both_bounds(name: str, where: float) -> None:
     found = bound(region, X[:1])
     assert found.first.item() == pytest.approx(math.sqrt(squared), rel=1e-14)
     theta = torch.zeros(1, 3, dtype=torch.float64)
-    assert ascent.first(chain, theta, X[0]).item() == pytest.approx(found.first.item(), rel=1e-14)
+    assert ascent.first(output(chain, X[0]), theta).item() == pytest.approx(found.first.item(), rel=1e-14)
     theta[0, 2] = where
-    assert ascent.second(chain, theta, X[0]).item() == pytest.approx(found.second.item(), rel=1e-12)
+    assert ascent.second(output(chain, X[0]), theta).item() == pytest.approx(found.second.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -141,8 +152,9 @@ def test_no_point_tried_violates_a_bound(name: str) -> None:
     for region, (s, x) in itertools.product(regions(chain), enumerate(X)):
         upper = bound(region, X)
         theta = region.draw(60, seed=1)
-        exact = [ascent.first(chain, theta, x).max(), ascent.climb_first(region, x, theta[:4], 25).values.max()]
-        climbed = ascent.climb_second(region, x, theta[:4], 25).values.max()
+        z = output(chain, x)
+        exact = [ascent.first(z, theta).max(), ascent.climb_first(z, region.project, theta[:4], 25).values.max()]
+        climbed = max(ascent.climb_second(z, region.project, theta[:4], 25).largest, ascent.powers(z, theta).max())
         assert max(exact) <= upper.first[s] * (1 + 1e-12)
         assert climbed <= upper.second[s] * (1 + 1e-12)
         assert chain(theta, X)[:, s].norm(dim=1).max() <= upper.state[s] * (1 + 1e-12)
@@ -200,11 +212,48 @@ def test_projections_are_onto_the_set_and_nearest(kind: str) -> None:
 def test_ascents_find_the_supremum_where_it_is_known() -> None:
     """The linear chain of three at B = 1.5, and one layer of tanh: within a thousandth of the closed form."""
     chain, x = Balls(feedforward([1] * 4, "identity", bias=False), 1.5, 0.0), tensor([0.8])
-    assert ascent.climb_first(chain, x, chain.draw(8, 0)).largest == pytest.approx(math.sqrt(3) * 0.8 * 2.25, rel=1e-3)
-    assert ascent.climb_second(chain, x, chain.draw(8, 0)).largest == pytest.approx(2 * 0.8 * 1.5, rel=1e-3)
+    assert climbed_first(chain, x) == pytest.approx(math.sqrt(3) * 0.8 * 2.25, rel=1e-3)
+    assert climbed_second(chain, x) == pytest.approx(2 * 0.8 * 1.5, rel=1e-3)
     layer = Balls(feedforward([2, 1], last="tanh"), 1.0, 1.0)
     truth = 2 * 4 / (3 * math.sqrt(3))
-    assert ascent.climb_second(layer, X[0], layer.draw(8, 0)).largest == pytest.approx(truth, rel=1e-3)
+    assert climbed_second(layer, X[0]) == pytest.approx(truth, rel=1e-3)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_norms_by_reverse_sweeps_are_those_of_dense_derivatives(outputs: int) -> None:
+    """Jacobians and second derivatives of a batch by autograd, one point at a time; the power iteration ends at
+    a maximum of its form, which for several outputs need not be the largest."""
+    chain = feedforward([2, 3, outputs], "tanh")
+    theta = Balls(chain, 1.0, 1.0).draw(5, 0)
+    z = output(chain, X[0])
+    J = vmap(jacrev(lambda point: chain(point, X[:1])[0]))(theta)
+    torch.testing.assert_close(ascent.first(z, theta), torch.linalg.matrix_norm(J, 2))
+    H = vmap(hessian(lambda point: chain(point, X[:1])[0]))(theta)
+    e = torch.randn(4000, outputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    along = torch.einsum("em,rmij->reij", e / e.norm(dim=1, keepdim=True), H)
+    truth = torch.linalg.eigvalsh(along).abs().amax((1, 2))
+    found = ascent.powers(z, theta, 200)
+    assert (found <= truth * (1 + 1e-3)).all() and (found >= 0.9 * truth).all()
+    if outputs == 1:
+        torch.testing.assert_close(ascent.second(z, theta), truth)
+
+
+def test_a_third_derivative_is_found_by_powers() -> None:
+    """z = (w·θ)³/6 has ∂³z = w ⊗ w ⊗ w of norm |w|³ everywhere; a sum of cubes θ_i³ has the norm 6."""
+    w, theta = tensor([1.0, -2.0, 0.5]), tensor([[0.3, 0.1, -0.4], [2.0, 0.0, 1.0]])
+    found = ascent.third(lambda v: ((v @ w) ** 3 / 6)[:, None], theta)
+    assert found.tolist() == pytest.approx([float(w.norm() ** 3)] * 2, rel=1e-12)
+    cubes = ascent.third(lambda v: (v**3).sum(1, keepdim=True), theta, 30)
+    assert cubes.tolist() == pytest.approx([6.0, 6.0], rel=1e-12)
+    with pytest.raises(ValueError, match="for one output alone, got 2"):
+        ascent.third(lambda v: v[:, :2], theta)
+
+
+def test_a_function_that_does_not_bend_has_no_second_derivative() -> None:
+    """A linear z has ∂²z = 0 and a constant one ∂z = 0, where autograd has no graph left."""
+    theta = tensor([[0.3, 0.1]])
+    assert ascent.powers(lambda v: v, theta).item() == 0 and ascent.first(lambda v: 0 * v.detach(), theta).item() == 0
+    assert ascent.climb_second(lambda v: v, lambda v: v, theta, 2).largest == 0
 
 
 def test_alike_layers_are_equal() -> None:
@@ -220,10 +269,9 @@ def test_ascents_see_several_outputs() -> None:
     chain = feedforward([1, 1, 2], "identity", bias=False)
     # z_j = w_j a x: ∂²z [u, v] = x (u_a v_w + v_a u_w), of norm |x|
     region = Balls(chain, 1.0, 0.0)
-    climbed = ascent.climb_second(region, tensor([0.8]), region.draw(8, 0))
-    assert climbed.largest == pytest.approx(0.8, rel=1e-6)
-    with pytest.raises(ValueError, match="exact for one output alone, got 2; use climb_second"):
-        ascent.second(chain, climbed.theta, tensor([0.8]))
+    assert climbed_second(region, tensor([0.8])) == pytest.approx(0.8, rel=1e-6)
+    with pytest.raises(ValueError, match="exact for one output alone, got 2; use powers"):
+        ascent.second(output(chain, tensor([0.8])), region.draw(1, 0))
 
 
 # Losses.
@@ -313,6 +361,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "relu": (lambda: bound(Balls(feedforward([2, 2, 1], "relu"), 1.0, 1.0), X), "relu has no Lipschitz derivative"),
     "gcu": (lambda: bound(Balls(feedforward([2, 2, 1], "gcu"), 1.0, 1.0), X, order=1), "gcu is not Lipschitz"),
     "order 3": (lambda: bound(Balls(LINEAR, 1.0, 1.0), X, order=3), "order must be 1 or 2, got 3"),
+    "a centre of NaN": (lambda: Ball(LINEAR, torch.full((3,), math.nan), 1.0), "centre must be finite, but holds NaN"),
+    "inputs of NaN": (lambda: bound(Balls(LINEAR, 1.0, 1.0), math.nan * X), "x must be finite, but holds NaN"),
+    "relu with a loss": (
+        lambda: Objective(feedforward([2, 2, 1], "relu"), Data(X, X[:, :1]), loss.get("squared")).constants(
+            Balls(feedforward([2, 2, 1], "relu"), 1.0, 1.0)
+        ),
+        r"use a smooth activation; the network itself has one, bound\(region, x, order=1\)",
+    ),
     "other inputs": (lambda: bound(Balls(LINEAR, 1.0, 1.0), X[:, :1]), r"shape \(S, 2\), got \(2, 1\)"),
     "one width": (lambda: feedforward([2]), "at least one layer"),
     "no layer": (lambda: Chain(()), "at least one layer"),
@@ -328,7 +384,22 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "squared, logistic, softmax, got 'own'",
     ),  # type: ignore[list-item, arg-type]
     "a reduction": (lambda: Objective(LINEAR, Data(X, X[:, :1]), loss.get("squared"), "max"), "got 'max'"),
-    "another chain": (lambda: Objective(LINEAR, Data(X, X), loss.get("squared")), "want another chain"),
+    "another chain": (
+        lambda: Objective(LINEAR, Data(X, X), loss.get("squared")),
+        "2 outputs want another chain than one from 2 to 1",
+    ),
+}
+MISTAKEN: dict[str, tuple[Any, str]] = {
+    "no region": (lambda: bound(np.zeros(3), X), "region must be a Ball or Balls .* got ndarray"),
+    "inputs of NumPy": (lambda: bound(Balls(LINEAR, 1.0, 1.0), X.numpy()), "x must be Tensor, got ndarray"),
+    "a centre of NumPy": (lambda: Ball(LINEAR, np.zeros(3), 1.0), "centre must be Tensor, got ndarray"),  # type: ignore[arg-type]
+    "no chain": (lambda: Balls(np.zeros(3), 1.0, 1.0), "chain must be Chain, got ndarray"),  # type: ignore[arg-type]
+    "no chain in a ball": (lambda: Ball([2, 1], torch.zeros(3), 1.0), "chain must be Chain, got list"),  # type: ignore[arg-type]
+    "no data": (lambda: Objective(LINEAR, X, loss.get("squared")), "data must be Data, got Tensor"),  # type: ignore[arg-type]
+    "a region of NumPy": (
+        lambda: Objective(LINEAR, Data(X, X[:, :1]), loss.get("squared")).constants(np.zeros(3)),  # type: ignore[arg-type]
+        "region must be a Ball or Balls .* got ndarray",
+    ),
 }
 
 
@@ -339,12 +410,19 @@ def test_what_has_no_bound_is_refused_with_the_reason(call: tuple[Any, str]) -> 
         call[0]()
 
 
+@pytest.mark.parametrize("call", MISTAKEN.values(), ids=MISTAKEN.keys())
+def test_what_is_of_another_kind_is_refused_with_what_is_wanted(call: tuple[Any, str]) -> None:
+    """One sentence, not an AttributeError from inside."""
+    with pytest.raises(TypeError, match=call[1]):
+        call[0]()
+
+
 def test_relu_has_a_bound_of_first_order() -> None:
     """θ ↦ z is Lipschitz; only its gradient jumps."""
     region = Balls(feedforward([2, 3, 1], "relu"), 1.0, 1.0)
     found = bound(region, X, order=1)
     assert found.second.isnan().all()
-    assert (ascent.first(region.chain, region.draw(200, 0), X[0]) <= found.first[0]).all()
+    assert (ascent.first(output(region.chain, X[0]), region.draw(200, 0)) <= found.first[0]).all()
 
 
 def test_no_bound_holds_for_all_parameters() -> None:
@@ -352,8 +430,8 @@ def test_no_bound_holds_for_all_parameters() -> None:
     chain = feedforward([1] * 4, "identity", bias=False)
     B = tensor([10.0, 100.0, 1000.0])
     theta = B[:, None].expand(-1, 3)
-    assert ascent.first(chain, theta, tensor([1.0])).tolist() == pytest.approx((math.sqrt(3) * B**2).tolist())
-    assert ascent.second(chain, theta, tensor([1.0])).tolist() == pytest.approx((2 * B).tolist())
+    assert ascent.first(output(chain, tensor([1.0])), theta).tolist() == pytest.approx((math.sqrt(3) * B**2).tolist())
+    assert ascent.second(output(chain, tensor([1.0])), theta).tolist() == pytest.approx((2 * B).tolist())
 
 
 # Planted errors: each of them is seen by the equality cases above.
@@ -368,7 +446,7 @@ def test_a_forgotten_bias_or_a_forgotten_mixed_term_breaks_the_bounds(monkeypatc
     region = Balls(feedforward([2, 1], last="tanh"), 1.0, 1.0)
     with monkeypatch.context() as patch:
         patch.setattr(bounds, "_first", no_bias)
-        assert ascent.climb_first(region, X[0], region.draw(4, 0)).largest > bound(region, X).first[0]
+        assert climbed_first(region, X[0]) > bound(region, X).first[0]
     chain = Balls(feedforward([1] * 4, "identity", bias=False), 1.5, 0.0)
     monkeypatch.setattr(bounds, "largest_eigenvalue", lambda p, q, r: torch.maximum(p, r))
-    assert ascent.climb_second(chain, tensor([0.8]), chain.draw(4, 0)).largest > bound(chain, tensor([[0.8]])).second[0]
+    assert climbed_second(chain, tensor([0.8])) > bound(chain, tensor([[0.8]])).second[0]

@@ -174,6 +174,13 @@ def test_a_constant_that_is_too_small_is_seen(monkeypatch: pytest.MonkeyPatch) -
 # Lipschitz constants in the input.
 
 
+def end_of(problem: Problem, layers: Layers, x: Tensor) -> Tensor:
+    """X_n (d,) of the plain network."""
+    for K, b in zip(layers.K, layers.b, strict=True):
+        x = x + problem.activation.value(K @ x + b) / layers.depth
+    return x
+
+
 def constant_layers(K: Any, depth: int) -> Layers:
     d = len(K)
     return Layers(np.broadcast_to(K, (depth, d, d)).copy(), np.zeros((depth, d)), np.eye(d), np.zeros(d))
@@ -228,7 +235,7 @@ def test_sampled_and_climbed_norms_stay_below_the_bounds(name: str) -> None:
     problem = on_problem(2, name)
     layers = problem.metric.draw(3).sample(12)
     x = problem.data.x
-    truth = torch.linalg.matrix_norm(vmap(jacrev(inputs._end(problem, layers)))(x), 2)
+    truth = torch.linalg.matrix_norm(vmap(jacrev(lambda point: end_of(problem, layers, point)))(x), 2)
     torch.testing.assert_close(inputs.sampled(problem, layers, x), truth)
     found = inputs.climb(problem, layers, x, radius=3.0)
     climbed = inputs.sampled(problem, layers, found).max().item()
@@ -254,6 +261,43 @@ def test_steps_of_a_network_tend_to_the_logarithmic_norm_of_the_flow_at_first_or
     gaps = [inputs.steps(sigma, curve.sample(n)) - limit for n in (128, 256)]
     assert gaps[0] / gaps[1] == pytest.approx(2, abs=0.05)
     assert limit < 0.3 < 3 < inputs.product(sigma, curve.sample(256))
+
+
+def test_the_bound_of_the_flow_is_the_integral_and_never_below_it() -> None:
+    """K = 3 cos(7t) and the identity: μ is K itself, exp(3 sin(7)/7); tanh has max(K, 0), with kinks at its zeros."""
+    nodes, basis = (np.polynomial.legendre.leggauss(60)[0] + 1) / 2, Legendre(40)
+    slopes = np.linalg.lstsq(basis.derivative(nodes), -21 * np.sin(7 * nodes), rcond=None)[0]
+    K = np.concatenate([[3.0], slopes])[:, None, None]
+    curve = Curve(basis, K, np.zeros((len(K), 1)), np.eye(1), np.zeros(1))
+    found = inputs.flow(activation.get("identity"), curve)
+    truth = math.exp(3 * math.sin(7) / 7)
+    assert truth * (1 - 1e-12) <= found <= truth * (1 + 1e-8)
+    a, b = math.pi / 14, 3 * math.pi / 14
+    up = (3 / 7) * (math.sin(7 * a) + math.sin(7) - math.sin(7 * b))
+    # K > 0 on (0, π/14) and, as 7 is below 5π/2, on (3π/14, 1)
+    kinked = inputs.flow(activation.get("tanh"), curve)
+    assert math.exp(up) * (1 - 1e-12) <= kinked <= math.exp(up) * (1 + 1e-8)
+    with pytest.raises(ValueError, match="tol must be positive, got 0"):
+        inputs.flow(activation.get("tanh"), curve, tol=0.0)
+    with pytest.raises(ValueError, match="above tol = 1e-300; raise tol"):
+        inputs.flow(activation.get("tanh"), curve, tol=1e-300)
+
+
+def test_inputs_and_weights_of_another_kind_are_refused() -> None:
+    """A curve where a network is wanted, inputs of another width, NaN, a NumPy array."""
+    problem, layers = on_problem(2), constant_layers(np.eye(2), 3)
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (lambda: inputs.sampled(problem, layers, torch.zeros(2, 3)), ValueError, r"shape \(S, 2\), got \(2, 3\)"),
+        (lambda: inputs.sampled(problem, layers, torch.full((1, 2), math.nan)), ValueError, "x must be finite"),
+        (lambda: inputs.climb(problem, layers, np.zeros((2, 2)), radius=1.0), TypeError, "x must be Tensor"),  # type: ignore[arg-type]
+        (lambda: inputs.climb(problem, layers, problem.data.x, radius=0.0), ValueError, "radius must be positive"),
+        (lambda: inputs.flow(activation.get("tanh"), layers), TypeError, "curve must be Curve, got Layers"),  # type: ignore[arg-type]
+        (lambda: inputs.steps(activation.get("tanh"), np.eye(2)), TypeError, "layers must be Layers, got ndarray"),  # type: ignore[arg-type]
+        (lambda: inputs.product(activation.get("tanh"), np.eye(2)), TypeError, "layers must be Layers"),  # type: ignore[arg-type]
+    ]
+    for call, kind, words in wrong:
+        with pytest.raises(kind, match=words):
+            call()
 
 
 def test_bounds_in_the_input_that_cannot_be_had_are_refused() -> None:

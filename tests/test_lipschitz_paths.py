@@ -411,6 +411,33 @@ def test_certificates_that_cannot_be_had_are_refused(minimum: Minimum) -> None:
         certified_radius(free, minimum)
 
 
+def test_a_certificate_says_what_it_wants(minimum: Minimum) -> None:
+    """Without a word of the order of a bound, which a certificate does not have; NaN; another problem."""
+    with pytest.raises(ValueError, match="relu has no Lipschitz derivative") as caught:
+        certified_radius(replace_activation("relu"), minimum)
+    assert "order" not in str(caught.value)
+    K = minimum.control.K.clone()
+    K[0] = math.nan
+    with pytest.raises(ValueError, match="minimum must have finite weights, but holds NaN"):
+        certified_radius(REFERENCE.problem(), replace(minimum.control, K=K))
+    with pytest.raises(TypeError, match="problem must be Problem, got Minimum"):
+        certified_radius(minimum, minimum)  # type: ignore[arg-type]
+
+
+def test_the_radius_without_another_minimiser_is_found_to_six_digits(minimum: Minimum) -> None:
+    """It is at most its own r₊ = (1 + √(1 − 2h)) λ/M(r), and a hundred-thousandth more is not."""
+    problem = REFERENCE.problem()
+    found = certified_radius(problem, minimum)
+
+    def excess(radius: float) -> float:
+        M = sobolev.hessian_constant(problem, minimum.control, radius)
+        h = M * found.residual / found.curvature**2
+        return radius - (1 + math.sqrt(1 - 2 * h)) * found.curvature / M
+
+    root = brentq(excess, found.unique_within / 10, 10 * found.unique_within)
+    assert found.unique_within <= root * (1 + 1e-12) and found.unique_within == pytest.approx(root, rel=3e-6)
+
+
 def replace_activation(name: str) -> Problem:
     case = replace(REFERENCE, activation=name)
     return case.problem()

@@ -18,7 +18,7 @@ from deeplimit import network, pontryagin, regularity
 from deeplimit.control import Layers
 
 SMALL: dict[str, Any] = {"PAIRED": [8], "DEPTHS": [2**m for m in range(6, 10)]}
-CLAIMS = [f"H1.{k}" for k in range(1, 11)]
+CLAIMS = [f"H1.{k}" for k in range(1, 12)]
 Plant = Callable[[pytest.MonkeyPatch, ModuleType], None]
 
 
@@ -67,6 +67,12 @@ def no_costate_step(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
         return torch.cat([p[1:], p[-1:]]), q
 
     patch.setattr(regularity.network, "costates", wrong)
+
+
+def other_costates(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
+    """Momenta that solve with the matrix in place of its transpose: no canonical map."""
+    right = torch.linalg.solve
+    patch.setattr(study.torch.linalg, "solve", lambda A, p: right(A.mT, p))
 
 
 def slow_costate(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
@@ -136,6 +142,7 @@ def other_limit(patch: pytest.MonkeyPatch, study: ModuleType) -> None:
 PLANTED: list[tuple[Plant, list[str], list[str]]] = [
     (transposed, ["costate", "constant"], ["H1.1", "H1.4"]),
     (no_costate_step, ["pairing"], ["H1.2"]),
+    (other_costates, ["symplectic"], ["H1.11"]),
     (slow_costate, ["constant"], ["H1.3"]),
     (mean_momentum, ["constant"], ["H1.4", "H1.5"]),
     (no_bend, ["constant"], ["H1.5"]),

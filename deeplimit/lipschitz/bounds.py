@@ -29,7 +29,7 @@ from torch import Tensor
 from deeplimit import checks
 from deeplimit.activation import Activation
 from deeplimit.lipschitz.chain import Layer
-from deeplimit.lipschitz.region import Set, checked_radius
+from deeplimit.lipschitz.region import Set, checked_inputs, checked_radius
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +57,10 @@ def require(activation: Activation, order: int) -> None:
     if math.isinf(activation.lipschitz):
         raise ValueError(f"{activation.name} is not Lipschitz, so that a network of it has no bound; use a Lipschitz σ")
     if order > 1 and math.isinf(activation.lipschitz_derivative):
+        without = "; the network itself has one, bound(region, x, order=1)" if order == 2 else ""
         raise ValueError(
             f"{activation.name} has no Lipschitz derivative, so that the gradient jumps in the parameters and has no "
-            "Lipschitz constant; ask for order 1, or use a smooth activation"
+            f"Lipschitz constant; use a smooth activation{without}"
         )
     if order > 2 and math.isinf(activation.lipschitz_second):
         raise ValueError(
@@ -110,16 +111,18 @@ def bound(region: Set, x: Tensor, order: int = 2) -> Bounds:
 
     Raises
     ------
-    ValueError
-        For an activation that has no such constant, and inputs of another width than the chain's.
+    ValueError, TypeError
+        For an activation that has no such constant, inputs of another width than the chain's or that are not finite,
+        and what is no region.
     """
+    if not isinstance(region, Set):
+        raise TypeError(f"region must be a Ball or Balls of the parameters of a chain, got {type(region).__name__}")
     layers = region.chain.layers
     if checks.whole("order", order, least=1) > 2:
         raise ValueError(f"order must be 1 or 2, got {order}")
     for layer in layers:
         require(layer.activation, order)
-    if x.dim() != 2 or x.shape[1] != layers[0].inputs:
-        raise ValueError(f"x must have shape (S, {layers[0].inputs}), got {tuple(x.shape)}")
+    checked_inputs(x, layers[0].inputs)
     middle, radius = region.middle or (None, 0.0)
     centre = None if middle is None else region.chain.states(middle, x)
     beta = x.norm(dim=1)

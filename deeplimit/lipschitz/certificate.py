@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+import torch
 
 from deeplimit import checks
-from deeplimit.control import Layers
+from deeplimit.control import BLOCKS, Layers
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import Energy
 from deeplimit.lipschitz.bounds import require
@@ -30,6 +31,7 @@ from deeplimit.sweep import EULER, Flow
 
 MOST_UNKNOWNS = 2000  # of a dense Hessian
 DOUBLINGS = 60  # of the radius in which no other critical point is
+HALVINGS = 20  # of the interval in which its largest value lies, to a millionth
 MACHINE = float(np.finfo(float).eps)
 
 
@@ -86,12 +88,16 @@ def certified_radius(problem: Problem, minimum: Minimum | Layers) -> Radius:
     Raises
     ------
     ValueError
-        For more than 2000 unknowns, α or τ = 0, an activation without a Lipschitz second derivative, a custom loss.
+        For weights that are not finite, more than 2000 unknowns, α or τ = 0, an activation without a Lipschitz second
+        derivative, a custom loss.
     TypeError
-        For the minimiser of E_∞, which is no network.
+        For the minimiser of E_∞, which is no network, and what is no problem.
     """
     layers = minimum.control if isinstance(minimum, Minimum) else minimum
+    checks.kind("problem", problem, Problem)
     checks.kind("minimum", layers, Layers)
+    if not all(bool(torch.isfinite(getattr(layers, block)).all()) for block in BLOCKS):
+        raise ValueError("minimum must have finite weights, but holds NaN or infinity; minimise again")
     problem.metric.check(layers)
     require(problem.activation, 3)
     coordinates = LayerCoordinates(problem.metric, layers.depth)
@@ -115,12 +121,19 @@ def certified_radius(problem: Problem, minimum: Minimum | Layers) -> Radius:
 
 
 def _unique(problem: Problem, layers: Layers, residual: float, curvature: float, radius: float) -> float:
-    """The largest radius 2^k r that is at most its own r₊."""
-    found = 0.0
-    for _ in range(DOUBLINGS):
+    """The largest radius that is at most its own r₊: doubled until it is not, and then by bisection; 0 if none is."""
+
+    def alone(radius: float) -> bool:
         M = hessian_constant(problem, layers, radius)
         contraction = M * residual / curvature**2
-        if not (contraction < 0.5 and radius * M <= (1 + math.sqrt(1 - 2 * contraction)) * curvature):
+        return contraction < 0.5 and radius * M <= (1 + math.sqrt(1 - 2 * contraction)) * curvature
+
+    low, high = 0.0, radius
+    for _ in range(DOUBLINGS):
+        if not alone(high):
             break
-        found, radius = radius, 2 * radius
-    return found
+        low, high = high, 2 * high
+    for _ in range(HALVINGS if 0 < low < high else 0):
+        middle = (low + high) / 2
+        low, high = (middle, high) if alone(middle) else (low, middle)
+    return low

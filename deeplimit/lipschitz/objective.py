@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deeplimit import checks
 from deeplimit import loss as losses
 from deeplimit.data import Data
 from deeplimit.lipschitz.bounds import bound
@@ -81,7 +82,7 @@ class Objective:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Where data and chain do not fit, the labels suit the loss not, or the reduction is unknown.
     """
 
@@ -91,11 +92,16 @@ class Objective:
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
+        checks.kind("chain", self.chain, Chain)
+        checks.kind("data", self.data, Data)
         if self.reduction not in ("sum", "mean"):
             raise ValueError(f"reduction must be 'sum' or 'mean', got {self.reduction!r}")
         widths = (self.chain.layers[0].inputs, self.chain.layers[-1].outputs)
         if widths != (self.data.width, self.y.shape[1]):
-            raise ValueError(f"data with {self.data.width} features and {self.y.shape[1]} outputs want another chain")
+            raise ValueError(
+                f"data with {self.data.width} features and {self.y.shape[1]} outputs want another chain than one from "
+                f"{widths[0]} to {widths[1]}"
+            )
 
     @property
     def y(self) -> Tensor:
@@ -108,8 +114,12 @@ class Objective:
         return 1.0 / self.data.points if self.reduction == "mean" else 1.0
 
     def losses(self, theta: Tensor) -> Tensor:
-        """L(h(z_s), y_s) for every sample, (S,)."""
+        """L(h(z_s), y_s) for every sample, (S,); (R, S) for a batch of parameters (R, P)."""
         return self.loss.value(self.chain(theta, self.data.x), self.y)
+
+    def values(self, theta: Tensor) -> Tensor:
+        """Φ at every row of θ (R, P), as one output of a function for `ascent`, (R, 1)."""
+        return self.weight * self.losses(theta).sum(-1, keepdim=True)
 
     def __call__(self, theta: Tensor) -> tuple[float, Tensor]:
         """Φ and ∇Φ at θ (P,)."""

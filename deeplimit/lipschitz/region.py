@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,16 @@ def checked_radius(name: str, value: float) -> float:
     if value > LARGEST:
         raise ValueError(f"{name} must be at most {LARGEST:g}, from which on bounds overflow, got {value!r}")
     return float(value)
+
+
+def checked_inputs(x: Any, width: int) -> Tensor:
+    """Inputs (S, width) as finite numbers; TypeError or ValueError otherwise."""
+    checks.kind("x", x, Tensor)
+    if x.dim() != 2 or x.shape[1] != width:
+        raise ValueError(f"x must have shape (S, {width}), got {tuple(x.shape)}")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("x must be finite, but holds NaN or infinity; remove those inputs")
+    return x
 
 
 class Set(ABC):
@@ -80,6 +91,7 @@ class Balls(Region):
     biases: float | Sequence[float]
 
     def __post_init__(self) -> None:
+        checks.kind("chain", self.chain, Chain)
         for name in ("matrices", "biases"):
             given, count = getattr(self, name), len(self.chain.layers)
             listed = list(given) if isinstance(given, Sequence) else [given] * count
@@ -145,9 +157,13 @@ class Ball(Region):
     radius: float
 
     def __post_init__(self) -> None:
+        checks.kind("chain", self.chain, Chain)
+        checks.kind("centre", self.centre, Tensor)
         checked_radius("radius", self.radius)
         if tuple(self.centre.shape) != (self.chain.size,):
             raise ValueError(f"centre must be one vector of {self.chain.size} numbers, got {tuple(self.centre.shape)}")
+        if not bool(torch.isfinite(self.centre).all()):
+            raise ValueError("centre must be finite, but holds NaN or infinity; start from finite parameters")
 
     @cached_property
     def _radii(self) -> list[tuple[float, float]]:

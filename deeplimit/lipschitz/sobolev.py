@@ -8,6 +8,12 @@ In these coordinates the regulariser is |u|², and by the inequality of Cauchy a
 The second turns the bounds of `bounds` in L²(0, 1) into one of ∇²E_n; a third derivative is unbounded in L², but not in
 H¹, where the first puts a network among the controlled ODEs. No constant depends on depth. Derived here; μ tends to the
 square of the least root of m tan m = τ.
+
+They are far from sharp, as norms of layers are multiplied where the layers themselves would be, all samples are taken
+at their worst at once, and the reach of every depth is spent in full: over balls around random weights the largest
+‖∇²E_n‖ that draws and ascents find is a fifth to a hundredth of L, the largest third derivative 1/25 to 1/1600 of M,
+the less the more samples and weights there are (study `lipschitz`, part H¹). Steps of 1/L are as many times shorter
+than they might be, and a certificate ends at a distance of about λ/(2M) from the minimiser.
 """
 
 from __future__ import annotations
