@@ -432,7 +432,7 @@ def stochastic(weak: pd.DataFrame, strong: pd.DataFrame, reason: tuple[str, ...]
 
 
 def main(save: str = "scaling_regimes") -> None:
-    """The table, the exponents, the record and three figures."""
+    """The table, the exponents, the record and four figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     fits = sweeps(table)
     study.write(f"{save}_exponents", fits)
@@ -440,10 +440,11 @@ def main(save: str = "scaling_regimes") -> None:
     print(fits[shown].round(3).to_string())
     study.record(save, study.constants(globals()), claims=claims(table), regimes=scaling.REGIMES)
     draw(table, fits, save)
+    draw_limits(table, save)
 
 
 def draw(table: pd.DataFrame, fits: pd.DataFrame, save: str) -> None:
-    """Trained networks, a panel each, with their regime; their p-variation; the stochastic limit; the map."""
+    """Trained networks, a panel each, with their regime; and their p-variation."""
     kinds = ["variation", "quadratic", "relative"]
     own = fits[fits["part"] == "trained"].set_index("case")
     rows = table[table["part"] == "trained"].assign(relative=lambda rows: rows["increment"] / rows["largest"])
@@ -460,6 +461,10 @@ def draw(table: pd.DataFrame, fits: pd.DataFrame, save: str) -> None:
     long = pd.concat([means.assign(p=p, norm=means[norm(p)]) for p in EXPONENTS])
     look = {"by": "panel", "hue": "p", "labels": NORM_LABELS, "slopes": [0.5, 0.0], "hollow": [EXPONENTS[0]]}
     plot.curves(long, x="depth", y="norm", **look, save=f"{save}_roughness")
+
+
+def draw_limits(table: pd.DataFrame, save: str) -> None:
+    """The stochastic limit and the map of critical exponents."""
     titles = {"weak": "weak: |E sin h_n − E sin h(1)|", "strong": "strong: root mean square of h_n − h(1)"}
     noise = table[table["part"].isin(list(titles))]
     noise = noise.assign(panel=noise["part"].map(titles))
