@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from deeplimit import Problem, data, discrete, plot, rough, study
 from deeplimit.claims import CERTIFIED, Claim, doubts, farthest
@@ -61,7 +62,7 @@ GIVEN: dict[str, tuple[float, float | None, str]] = {
     "iid, δ = 1": (0.0, 0.5, "growing"),
 }
 COORDINATES = "Adam, H¹ penalty, H¹ coordinates"
-H1_COORDINATES = {"penalty": ALPHA, "coordinates": "increments", "start": "smooth", "rate": 0.02}
+H1_COORDINATES: dict[str, Any] = {"penalty": ALPHA, "coordinates": "increments", "start": "smooth", "rate": 0.02}
 TRAININGS: dict[str, dict[str, Any]] = {
     COORDINATES: H1_COORDINATES,
     "Adam, H¹ penalty, raw weights": {"penalty": ALPHA, "start": "smooth", "rate": 0.003},
@@ -143,7 +144,7 @@ def minimisers() -> dict[int, Minimum]:
     """The branch of minimisers with the H¹ penalty, by depth, from where Adam in H¹ coordinates has led."""
     problem = Problem(digits(), loss="softmax", alpha=ALPHA, reduction="mean")
     net = training.train(digits(), DEPTHS[0], epochs=EPOCHS, batch=BATCH, seed=SEED, **H1_COORDINATES)
-    start = Layers(net.A, net.b, net.W, net.c)
+    start = Layers(*(torch.from_numpy(theta) for theta in (net.A, net.b, net.W, net.c)))
     return dict(zip(DEPTHS, discrete.branch(problem, DEPTHS, start=start, tol=1e-6), strict=True))
 
 
@@ -215,7 +216,7 @@ def sweeps(table: pd.DataFrame) -> pd.DataFrame:
         fits = pd.DataFrame([fitted(own) for _, own in rows.groupby("seed")])
         errors = fits.std(ddof=1) / math.sqrt(len(fits)) if len(fits) > 1 else fits.iloc[0] * math.nan
         mean = fits.mean()
-        row = {"part": part, "case": case, "seeds": len(fits), "regime": scaling.regime(mean)} | dict(mean)
+        row = {"part": part, "case": case, "seeds": len(fits), "regime": scaling.regime(dict(mean))} | dict(mean)
         row |= {f"{name}_error": error for name, error in errors.items()}
         row["bounded_from"] = bounded_from(mean)
         last = rows[rows["depth"] == rows["depth"].max()]
@@ -449,9 +450,8 @@ def draw(table: pd.DataFrame, fits: pd.DataFrame, save: str) -> None:
     own = fits[fits["part"] == "trained"].set_index("case")
     rows = table[table["part"] == "trained"].assign(relative=lambda rows: rows["increment"] / rows["largest"])
     columns = [*kinds, *map(norm, EXPONENTS)]
-    means = np.exp(np.log(rows.set_index(["case", "depth"])[columns]).groupby(level=[0, 1], sort=False).mean())
-    means = means / means.groupby(level=0).transform("first")
-    means = means.reset_index()
+    means = rows.groupby(["case", "depth"], sort=False)[columns].mean().reset_index()
+    means[columns] /= means.groupby("case")[columns].transform("first")
     regime = means["case"].map(own["regime"])
     means["panel"] = [title(case, f"regime: {found}") for case, found in zip(means["case"], regime, strict=True)]
     look: dict[str, Any] = {"by": "panel", "labels": LABELS, "slopes": [0.5, 0.0, -1.0], "hollow": ["relative"]}
