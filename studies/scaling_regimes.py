@@ -33,7 +33,7 @@ from deeplimit.rough import diffusion, scaling, training
 from deeplimit.rough.diffusion import Noise
 from deeplimit.rough.paths import coarsened, fractional_increments
 
-DEPTHS = [16, 32, 64, 128, 256]  # of all trained networks
+DEPTHS = [16, 32, 64, 128]  # of all trained networks
 FEATURES: int | None = None  # principal components of the digits; None for all 64 pixels
 POINTS = 100  # of the digits, every class with its share
 ALPHA = 0.01  # of the H¹ penalty
