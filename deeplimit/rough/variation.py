@@ -280,8 +280,8 @@ def _euclid(points: Floats, p: float) -> tuple[float, Integers]:
 def _products(a: Floats, b: Floats) -> Floats:
     """Distances between the rows of a and b by |a|² + |b|² − 2 a·b, from their common mean.
 
-    Pairs whose square cancels are formed again from the mean of their cluster, and so on; pairs of a cluster that is
-    all of a and b from their differences.
+    Pairs whose square cancels are formed again: few from their differences, as points with themselves; the others from
+    the mean of their cluster, and so on.
     """
     mean = (a.mean(0) + b.mean(0)) / 2
     a, b = a - mean, b - mean
@@ -289,6 +289,10 @@ def _products(a: Floats, b: Floats) -> Floats:
     squares = terms - 2 * (a @ b.T)
     close = squares < CANCELLED * terms
     found = np.sqrt(np.maximum(squares, 0))
+    if np.count_nonzero(close) <= len(a) + len(b):
+        i, j = np.nonzero(close)
+        found[i, j] = np.linalg.norm(a[i] - b[j], axis=1)
+        return np.asarray(found)
     while close.any():
         columns = close[close.any(1).argmax()]
         rows = close[:, columns.argmax()]
