@@ -5,9 +5,12 @@ has bounded variation and A becomes continuous in depth, an SDE where w has a qu
 off exponents in n (Cohen, Cont, Rossier & Xu 2021). Measured are
 
 - given weights, whose exponents are known;
-- minimisers with the H¹ penalty of Thorpe & van Gennip (2023) on the digits, 64 features wide, trained to optimality;
-- networks trained without it, by a few epochs of Adam or SGD, as people do: for these nothing is predicted, the table
-  says what was found;
+- networks on one set of digits, 64 features wide, of the same depths: minimisers with the H¹ penalty of Thorpe & van
+  Gennip (2023), trained to optimality; Adam with that penalty, on the weights and in coordinates in which it is well
+  conditioned; Adam and SGD without it. For weights without it nothing is predicted, the table says what was found;
+- how rough they are: ‖w‖_p of the summed weights δ A_k. Noise of size n^{−H} has ‖w‖_1 ~ n^{1 − H} and a bounded
+  p-variation for p > p* = 1/H, so that the slope of ‖w‖_1 gives the roughness index 1/p* (1 or more: bounded variation;
+  0 or less: no p-variation is bounded). Exponents are means over seeds with their standard errors;
 - the stochastic limit of iid weights and its term ½ σ''(0) v dt: weak order 1, strong order ½;
 - networks n^{−β} V_k relu(h) with fractional Gaussian V (Marion, Fermanian, Biau & Vert 2022): critical β = H, H ≥ ½.
 """
@@ -19,20 +22,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from deeplimit import Problem, data, discrete, plot, rough, study
 from deeplimit.claims import CERTIFIED, Claim, doubts, farthest
+from deeplimit.control import Layers
+from deeplimit.data import Data
 from deeplimit.minimum import Minimum
 from deeplimit.rough import diffusion, scaling, training
 from deeplimit.rough.diffusion import Noise
 from deeplimit.rough.paths import coarsened, fractional_increments
 
-DEPTHS = [16, 32, 64, 128]  # of networks trained without a penalty
-H1_DEPTHS = [32, 64, 128, 256]
-H1_POINTS = 100  # of the digits, for the minimisers with the H¹ penalty
+DEPTHS = [16, 32, 64, 128]  # of all trained networks
 FEATURES: int | None = None  # principal components of the digits; None for all 64 pixels
-POINTS: int | None = None  # of the digits, for the others; None for all 1797
-EPOCHS = 3
+POINTS = 100  # of the digits, every class with its share
+ALPHA = 0.01  # of the H¹ penalty
+EPOCHS, BATCH = 40, 25  # of Adam and SGD
+SEEDS = 3
+EXPONENTS = [1.0, 1.5, 2.0, 2.5, 3.0]  # p
 GIVEN_DEPTHS = [64, 256, 1024, 4096]
 NOISE_DEPTHS = [32, 64, 128, 256, 512]
 PATHS = 2000
@@ -42,8 +49,9 @@ MAP_HURSTS = [0.3 + 0.05 * k for k in range(14)]
 MAP_BETAS = [0.05 * k for k in range(1, 27)]
 WIDTH = 16  # of the networks of that map
 
-QUICK: dict[str, Any] = {"DEPTHS": [8, 16], "H1_DEPTHS": [32, 64, 128], "H1_POINTS": 30, "FEATURES": 8, "POINTS": 200}
-QUICK |= {"EPOCHS": 1, "CRITICAL_DEPTHS": [64, 256], "PATHS": 500, "MAP_HURSTS": [0.5, 0.7], "MAP_BETAS": [0.5, 1.0]}
+QUICK: dict[str, Any] = {"DEPTHS": [32, 64, 128], "FEATURES": 8, "POINTS": 30, "EPOCHS": 30, "SEEDS": 1}
+QUICK |= {"GIVEN_DEPTHS": [64, 256, 1024]}
+QUICK |= {"CRITICAL_DEPTHS": [64, 256], "PATHS": 500, "MAP_HURSTS": [0.5, 0.7], "MAP_BETAS": [0.5, 1.0]}
 
 # given weights: α, H of the noise (None for a smooth function), and their regime
 GIVEN: dict[str, tuple[float, float | None, str]] = {
@@ -53,19 +61,22 @@ GIVEN: dict[str, tuple[float, float | None, str]] = {
     "fractional H = 0.7, δ = n^(−H)": (0.7, 0.7, "between"),
     "iid, δ = 1": (0.0, 0.5, "growing"),
 }
+COORDINATES = "Adam, H¹ penalty, H¹ coordinates"
+H1_COORDINATES: dict[str, Any] = {"penalty": ALPHA, "coordinates": "increments", "start": "smooth", "rate": 0.02}
 TRAININGS: dict[str, dict[str, Any]] = {
-    "Adam, δ = 1/n": {},
-    "Adam, δ = 1/n, equal layers": {"start": "smooth"},
+    COORDINATES: H1_COORDINATES,
+    "Adam, H¹ penalty, raw weights": {"penalty": ALPHA, "start": "smooth", "rate": 0.003},
+    "Adam, δ = 1/n": {"rate": 0.003},
+    "Adam, δ = 1/n, equal layers": {"rate": 0.003, "start": "smooth"},
     "SGD, δ = 1/n": {"optimiser": "SGD", "rate": 0.1},
     "SGD, δ = 1/n, equal layers, rate ~ n": {"optimiser": "SGD", "rate": 0.05, "start": "smooth", "rescaled": True},
-    "Adam, δ trained from 1/n": {"scale": training.TRAINED},
-    "Adam, δ = 1/√n": {"scale": "1/√n"},
+    "Adam, δ trained from 1/n": {"rate": 0.003, "scale": training.TRAINED},
+    "Adam, δ = 1/√n": {"rate": 0.003, "scale": "1/√n"},
     "Adam, δ = 1": {"scale": "1"},
-    "Adam, δ = 1, zero": {"scale": "1", "start": "zero"},
 }
 H1 = "H¹ penalty, to optimality"
 ENTRIES = 9  # of given weights
-ROUGH_P = 2.5
+ROOM = 0.1  # slope of ‖w‖_p up to which it counts as bounded over the depths at hand
 NOISES = {"silu": Noise("silu", 0.6, 0.8), "tanh": Noise("tanh", 0.3, 0.4)}
 PATHWISE = Noise("silu", 0.8, 0.0)
 START, FINE, SEED = 0.5, 4096, 0
@@ -75,39 +86,39 @@ DONE = "measured"
 DERIVED = "derived here"
 COHEN = "Cohen, Cont, Rossier & Xu 2021 for the limit; orders derived here"
 MARION = "Marion, Fermanian, Biau & Vert 2022 for the critical exponent; the power derived here"
-LINE = ["part", "case", "depth", "hurst", "beta", "value", "loss", "accuracy", "status"]
+LINE = ["part", "case", "seed", "depth", "hurst", "beta", "value", "loss", "moved", "status"]
 LABELS = {
     "variation": "total variation Σ δ|A|",
     "quadratic": "quadratic variation Σ δ²|A|²",
-    "increment": "increment max|ΔA| / max|A|",
-    "value": "",
-    "case": "",
-    "y": "of the trained weights",
+    "relative": "increment max|ΔA| / max|A|",
+    "y": "over the value at the first depth",
 }
+NORM_LABELS = {"p": "p =", "y": "‖w‖_p over its first value"}
 
 Row = dict[str, Any]
 
 
-def points() -> Iterator[tuple[str, str, int, float, float]]:
-    """Part, case, depth, H and β of every row."""
+def points() -> Iterator[tuple[str, str, int, int, float, float]]:
+    """Part, case, seed, depth, H and β of every row."""
     nan = math.nan
-    yield from (("given", case, n, nan, nan) for case in GIVEN for n in GIVEN_DEPTHS)
-    yield from (("trained", H1, n, nan, nan) for n in H1_DEPTHS)
-    yield from (("trained", case, n, nan, nan) for case in TRAININGS for n in DEPTHS)
-    yield from (("weak", case, n, nan, nan) for case in NOISES for n in NOISE_DEPTHS)
-    yield from (("strong", PATHWISE.name, n, nan, nan) for n in NOISE_DEPTHS)
-    yield from (("critical", "", n, H, H + more) for H in HURSTS for more in BEYOND for n in CRITICAL_DEPTHS)
-    yield from (("map", "", CRITICAL_DEPTHS[-1], H, beta) for H in MAP_HURSTS for beta in MAP_BETAS)
+    yield from (("given", case, SEED, n, nan, nan) for case in GIVEN for n in GIVEN_DEPTHS)
+    yield from (("trained", H1, SEED, n, nan, nan) for n in DEPTHS)
+    seeds = range(SEED, SEED + SEEDS)
+    yield from (("trained", case, seed, n, nan, nan) for case in TRAININGS for seed in seeds for n in DEPTHS)
+    yield from (("weak", case, SEED, n, nan, nan) for case in NOISES for n in NOISE_DEPTHS)
+    yield from (("strong", PATHWISE.name, SEED, n, nan, nan) for n in NOISE_DEPTHS)
+    yield from (("critical", "", SEED, n, H, H + more) for H in HURSTS for more in BEYOND for n in CRITICAL_DEPTHS)
+    yield from (("map", "", SEED, CRITICAL_DEPTHS[-1], H, beta) for H in MAP_HURSTS for beta in MAP_BETAS)
 
 
 def measure(row: int) -> Row:
     """One row of the table."""
-    part, case, depth, hurst, beta = list(points())[row]
-    place = {"part": part, "case": case, "depth": depth, "hurst": hurst, "beta": beta}
+    part, case, seed, depth, hurst, beta = list(points())[row]
+    place = {"part": part, "case": case, "seed": seed, "depth": depth, "hurst": hurst, "beta": beta}
     if part == "given":
         found = given(case, depth)
     elif part == "trained":
-        found = penalised(depth) if case == H1 else trained(case, depth)
+        found = penalised(depth) if case == H1 else trained(case, depth, seed)
     elif part == "weak":
         found = weak(case, depth)
     elif part == "strong":
@@ -125,36 +136,48 @@ def given(case: str, depth: int) -> Row:
     if hurst is not None:
         fine = fractional_increments(GIVEN_DEPTHS[-1], hurst, ENTRIES, seed=SEED)
         weights = depth**hurst * coarsened(fine, GIVEN_DEPTHS[-1] // depth)
-    return scaling.diagnose(weights, depth**-alpha)
+    return scaling.diagnose(weights, depth**-alpha) | norms(weights, depth**-alpha)
 
 
 @cache
 def minimisers() -> dict[int, Minimum]:
-    """The branch of minimisers of the digits with the H¹ penalty, by depth."""
-    digits = data.digits(points=H1_POINTS, features=FEATURES)
-    problem = Problem(digits, loss="softmax", alpha=0.01, reduction="mean")
-    return dict(zip(H1_DEPTHS, discrete.branch(problem, H1_DEPTHS, tol=1e-6), strict=True))
+    """The branch of minimisers with the H¹ penalty, by depth, from where Adam in H¹ coordinates has led."""
+    problem = Problem(digits(), loss="softmax", alpha=ALPHA, reduction="mean")
+    net = training.train(digits(), DEPTHS[0], epochs=EPOCHS, batch=BATCH, seed=SEED, **H1_COORDINATES)
+    start = Layers(*(torch.from_numpy(theta) for theta in (net.A, net.b, net.W, net.c)))
+    return dict(zip(DEPTHS, discrete.branch(problem, DEPTHS, start=start, tol=1e-6), strict=True))
+
+
+def digits() -> Data:
+    """The one set of data."""
+    return data.digits(points=POINTS, features=FEATURES)
 
 
 def penalised(depth: int) -> Row:
     """A minimiser with the penalty."""
     net = minimisers()[depth]
     weights = net.control.K.numpy()
-    row = scaling.diagnose(weights, 1 / depth) | roughness(weights, 1 / depth)
-    return row | {"loss": net.data_loss, "residual": net.residual, "status": str(net.status)}
+    row = scaling.diagnose(weights, 1 / depth) | norms(weights, 1 / depth)
+    row |= {"loss": net.data_loss, "objective": net.value, "moved": 0.0}
+    return row | {"residual": net.residual, "status": str(net.status)}
 
 
-def trained(case: str, depth: int) -> Row:
-    """A network trained without."""
-    digits = data.digits(points=POINTS, features=FEATURES)
-    net = training.train(digits, depth, epochs=EPOCHS, seed=SEED, **TRAININGS[case])
-    row = scaling.diagnose(net.A, net.step) | roughness(net.A, net.step)
-    return row | {"loss": net.loss, "accuracy": net.accuracy}
+def trained(case: str, depth: int, seed: int) -> Row:
+    """A network trained by Adam or SGD."""
+    net = training.train(digits(), depth, epochs=EPOCHS, batch=BATCH, seed=seed, **TRAININGS[case])
+    row = scaling.diagnose(net.A, net.step) | norms(net.A, net.step)
+    return row | {"loss": net.loss, "objective": net.objective, "moved": net.moved, "accuracy": net.accuracy}
 
 
-def roughness(weights: np.ndarray, step: float) -> Row:
-    """The rough norm of the path with increments δ A_k."""
-    return {"rough_norm": rough.rough_norm(rough.as_path(step * weights), ROUGH_P)}
+def norms(weights: np.ndarray, step: float) -> Row:
+    """‖w‖_p of the path with increments δ A_k."""
+    path = rough.as_path(step * weights)
+    return {norm(p): rough.p_variation(path, p)[0] for p in EXPONENTS}
+
+
+def norm(p: float) -> str:
+    """The column of ‖w‖_p."""
+    return f"norm_{p:g}"
 
 
 def weak(case: str, depth: int) -> Row:
@@ -186,16 +209,33 @@ def moved(part: str, hurst: float, beta: float, depth: int) -> float:
 
 
 def sweeps(table: pd.DataFrame) -> pd.DataFrame:
-    """Exponents and regime of every sweep, given and trained."""
+    """Exponents, regime and roughness of every sweep, given and trained: means over seeds, with standard errors."""
     found = []
     chosen = table[table["part"].isin(["given", "trained"])]
     for (part, case), rows in chosen.groupby(["part", "case"], sort=False):
-        fit = scaling.exponents(rows["depth"], rows)
-        name = scaling.regime(fit)
-        last = rows.iloc[-1]
-        row = {"part": part, "case": case, **fit, "regime": name}
-        found.append(row | {c: last.get(c, math.nan) for c in ("rough_norm", "loss", "accuracy")})
+        fits = pd.DataFrame([fitted(own) for _, own in rows.groupby("seed")])
+        errors = fits.std(ddof=1) / math.sqrt(len(fits)) if len(fits) > 1 else fits.iloc[0] * math.nan
+        mean = fits.mean()
+        row = {"part": part, "case": case, "seeds": len(fits), "regime": scaling.regime(dict(mean))} | dict(mean)
+        row |= {f"{name}_error": error for name, error in errors.items()}
+        row["bounded_from"] = bounded_from(mean)
+        last = rows[rows["depth"] == rows["depth"].max()]
+        found.append(row | {c: last[c].mean() for c in ("loss", "objective", "moved", "accuracy") if c in last})
     return pd.DataFrame(found)
+
+
+def fitted(rows: pd.DataFrame) -> dict[str, float]:
+    """Exponents of one sweep, slopes of ‖w‖_p, and the index 1/p* = 1 − slope of ‖w‖_1."""
+    fit = scaling.exponents(rows["depth"], rows)
+    n = np.log(rows["depth"])
+    slopes = {norm(p): float(np.polyfit(n, np.log(rows[norm(p)]), 1)[0]) for p in EXPONENTS}
+    return fit | {"relative": fit["increment"] + fit["beta"], "index": 1 - slopes[norm(EXPONENTS[0])]} | slopes
+
+
+def bounded_from(fit: pd.Series) -> float:
+    """The least p from which on ‖w‖_p grows by no more than n^ROOM; infinite if there is none."""
+    growing = [p for p in EXPONENTS if fit[norm(p)] > ROOM]
+    return next((p for p in EXPONENTS if p > max(growing, default=0.0)), math.inf)
 
 
 def slope(rows: pd.DataFrame) -> float:
@@ -211,13 +251,13 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 
 
 def regimes(fits: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
-    """C1.1 to C1.5."""
+    """C1.1 to C1.5, C1.8 to C1.11."""
     known = fits[fits["part"] == "given"].set_index("case")
-    h1 = fits[fits["case"] == H1].iloc[0]
+    h1, adam = (fits[fits["case"] == case].iloc[0] for case in (H1, COORDINATES))
     alpha = pd.Series({case: values[0] for case, values in GIVEN.items()})
     gaps = [*(known["variation"] - (1 - alpha)), *(known["quadratic"] - (1 - 2 * alpha))]
     wrong = sum(str(known.at[case, "regime"]) != values[2] for case, values in GIVEN.items())
-    ratio = h1["increment"] + h1["beta"]
+    index = {case: alpha for case, (alpha, hurst, _) in GIVEN.items() if alpha == (hurst or 1.0)}
     return [
         Claim(
             "C1.1",
@@ -245,10 +285,10 @@ def regimes(fits: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
             "C1.3",
             "weights trained with the H¹ penalty keep their size as depth grows: β = 0",
             "Thorpe & van Gennip 2023 for convergence; the exponent derived here",
-            f"β fitted over n = {H1_DEPTHS[0]} to {H1_DEPTHS[-1]}",
+            f"β fitted over n = {DEPTHS[0]} to {DEPTHS[-1]}",
             0.0,
             float(h1["beta"]),
-            1 / H1_DEPTHS[0],  # the next term, of order 1/n
+            1 / DEPTHS[0],  # the next term, of order 1/n
             "weights that grow or fall with depth",
             reason,
         ),
@@ -256,9 +296,9 @@ def regimes(fits: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
             "C1.4",
             "their increments fall like 1/n",
             "Thorpe & van Gennip 2023 for convergence; the exponent derived here",
-            f"exponent of max|A_{{k+1}} − A_k| / max|A_k|, n = {H1_DEPTHS[0]} to {H1_DEPTHS[-1]}",
+            f"exponent of max|A_{{k+1}} − A_k| / max|A_k|, n = {DEPTHS[0]} to {DEPTHS[-1]}",
             -1.0,
-            float(ratio),
+            float(h1["relative"]),
             0.05,
             "another exponent: weights that are not Lipschitz in depth",
             reason,
@@ -272,6 +312,57 @@ def regimes(fits: pd.DataFrame, reason: tuple[str, ...]) -> list[Claim]:
             float(h1["regime"] != "ODE"),
             0.0,
             "another regime",
+            reason,
+        ),
+        *roughness(h1, adam, known.loc[list(index), "index"] - pd.Series(index), reason),
+    ]
+
+
+def roughness(h1: pd.Series, adam: pd.Series, gaps: pd.Series, reason: tuple[str, ...]) -> list[Claim]:
+    """C1.8 to C1.11."""
+    return [
+        Claim(
+            "C1.8",
+            "the slope of ‖w‖_1 gives the roughness index 1/p*: H of iid and fractional weights, 1 of smooth ones",
+            DERIVED,
+            "1 − slope − index, farthest over the given weights with δ = n^(−H) and smooth ones",
+            0.0,
+            farthest(gaps, 0.0),
+            0.05,  # means of at least 64 layers of 9 entries, as C1.1, of correlated increments for H > ½
+            "another index",
+            reason,
+        ),
+        Claim(
+            "C1.9",
+            "weights trained with the H¹ penalty sum to a path whose total variation stays bounded as depth grows",
+            "Thorpe & van Gennip 2023 for convergence; the exponent derived here",
+            f"slope of ‖w‖_1, n = {DEPTHS[0]} to {DEPTHS[-1]}",
+            0.0,
+            float(h1[norm(EXPONENTS[0])]),
+            1 / DEPTHS[0],  # the next term, of order 1/n
+            "a path that becomes rough",
+            reason,
+        ),
+        Claim(
+            "C1.10",
+            "Adam with the H¹ penalty in H¹ coordinates comes to the same regime, the ODE",
+            DERIVED,
+            "1 if another regime was found",
+            0.0,
+            float(adam["regime"] != "ODE"),
+            0.0,
+            "another regime",
+            reason,
+        ),
+        Claim(
+            "C1.11",
+            "and its increments fall like 1/n",
+            DERIVED,
+            f"exponent of max|A_{{k+1}} − A_k| / max|A_k|, mean of {SEEDS} seeds, n = {DEPTHS[0]} to {DEPTHS[-1]}",
+            -1.0,
+            float(adam["relative"]),
+            0.1,  # the term after 1/n, and steps of Adam that have not yet come to rest
+            "another exponent: training has not come to the minimiser",
             reason,
         ),
     ]
@@ -342,27 +433,59 @@ def stochastic(weak: pd.DataFrame, strong: pd.DataFrame, reason: tuple[str, ...]
 
 
 def main(save: str = "scaling_regimes") -> None:
-    """The table, the exponents, the record and three figures."""
+    """The table, the exponents, the record and four figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     fits = sweeps(table)
     study.write(f"{save}_exponents", fits)
-    print(fits[["case", "alpha", "beta", "increment", "variation", "quadratic", "regime"]].round(2).to_string())
+    shown = ["case", "alpha", "beta", "relative", "variation", "quadratic", "index", "index_error", "moved", "regime"]
+    print(fits[shown].round(3).to_string())
     study.record(save, study.constants(globals()), claims=claims(table), regimes=scaling.REGIMES)
-    shown = table[table["part"] == "trained"].assign(increment=lambda rows: rows["increment"] / rows["largest"])
-    kinds = ["variation", "quadratic", "increment"]
-    long = shown[["case", "depth", *kinds]].melt(["case", "depth"], kinds, "kind", "value")
-    long["kind"] = long["kind"].map(LABELS)
-    plot.curves(long, x="depth", y="value", by="kind", hue="case", labels=LABELS, save=save)
-    titles = {"weak": "|E sin h_n − E sin h(1)|", "strong": "root mean square error"}
+    draw(table, fits, save)
+    draw_limits(table, save)
+
+
+def draw(table: pd.DataFrame, fits: pd.DataFrame, save: str) -> None:
+    """Trained networks, a panel each, with their regime; and their p-variation."""
+    kinds = ["variation", "quadratic", "relative"]
+    own = fits[fits["part"] == "trained"].set_index("case")
+    rows = table[table["part"] == "trained"].assign(relative=lambda rows: rows["increment"] / rows["largest"])
+    columns = [*kinds, *map(norm, EXPONENTS)]
+    means = rows.groupby(["case", "depth"], sort=False)[columns].mean().reset_index()
+    means[columns] /= means.groupby("case")[columns].transform("first")
+    regime = means["case"].map(own["regime"])
+    means["panel"] = [title(case, f"regime: {found}") for case, found in zip(means["case"], regime, strict=True)]
+    look: dict[str, Any] = {"by": "panel", "labels": LABELS, "slopes": [0.5, 0.0, -1.0], "hollow": ["relative"]}
+    plot.curves(means, x="depth", y=kinds, **look, save=save)
+    index = {case: f"1/p* = {row['index']:.2f}" for case, row in own.iterrows()}
+    means["panel"] = [title(case, index[case]) for case in means["case"]]
+    long = pd.concat([means.assign(p=p, norm=means[norm(p)]) for p in EXPONENTS])
+    look = {"by": "panel", "hue": "p", "labels": NORM_LABELS, "slopes": [0.5, 0.0], "hollow": [EXPONENTS[0]]}
+    plot.curves(long, x="depth", y="norm", **look, save=f"{save}_roughness")
+
+
+def draw_limits(table: pd.DataFrame, save: str) -> None:
+    """The stochastic limit and the map of critical exponents."""
+    titles = {"weak": "weak: |E sin h_n − E sin h(1)|", "strong": "strong: root mean square of h_n − h(1)"}
     noise = table[table["part"].isin(list(titles))]
     noise = noise.assign(panel=noise["part"].map(titles))
-    names = {"y": "error", "case": "σ ="}
+    names = {"y": "distance to the stochastic limit", "case": "σ ="}
     look: dict[str, Any] = {"by": "panel", "hue": "case", "slopes": [-1, -0.5], "labels": names}
     plot.curves(noise, x="depth", y="value", **look, save=f"{save}_sde")
     grid = table[table["part"] == "map"].assign(critical=lambda rows: rows["hurst"].where(rows["hurst"] > 0.49))
-    height = f"log₁₀ |h_n − h_0| / |h_0|, n = {CRITICAL_DEPTHS[-1]}"
-    words = {"beta": "β", "hurst": "H", "critical": "β = H", "value": height}
+    height = f"move of the last state log₁₀ |h_n − h_0| / |h_0|, n = {CRITICAL_DEPTHS[-1]}"
+    words = {
+        "beta": "exponent β of the scale n^(−β)",
+        "hurst": "Hurst exponent H of the weights",
+        "critical": "β = H",
+        "value": height,
+    }
     plot.heat(grid, x="beta", y="hurst", z="value", line="critical", labels=words, save=f"{save}_map")
+
+
+def title(case: str, found: str) -> str:
+    """Two or three lines, no wider than a panel."""
+    head, _, rest = case.partition(", δ = 1/n, ")
+    return "\n".join([f"{head}, δ = 1/n", f"{rest}: {found}"] if rest else [case, found])
 
 
 if __name__ == "__main__":

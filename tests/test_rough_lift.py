@@ -72,7 +72,18 @@ def test_norms_are_those_of_the_tensors(d: int) -> None:
             terms = [(gap, np.diff(w, axis=0)), (v - v[0], np.diff(gap, axis=0))]
         for route in (lift.sizes(w, other), lift._tensors(terms), lift._products(terms)):
             for k, column in enumerate(route, 1):
-                assert column == pytest.approx(expected[:k, k], rel=1e-9, abs=1e-12 * expected.max())
+                assert column == pytest.approx(expected[:k, k], rel=1e-9, abs=1e-11 * expected.max())
+
+
+def test_scalar_products_far_from_the_start() -> None:
+    """A path shifted by 10⁶ has the same second level, and its intervals far from the start as well."""
+    w = walk(200, 20)
+    columns = [list(lift._products([(v - v.mean(0), np.diff(v, axis=0))])) for v in (w, w + 1e6)]
+    assert columns[1][-1] == pytest.approx(columns[0][-1], rel=1e-6)
+    for k in (100, 198):
+        near = range(max(0, k - 40), k - 1)
+        expected = [np.linalg.norm(rough.level2(w, j, k)) for j in near]
+        assert list(lift.sizes(w))[k - 1][near.start : near.stop] == pytest.approx(expected, rel=1e-8)
 
 
 def test_level2_variation_is_that_of_the_table() -> None:

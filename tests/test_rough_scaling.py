@@ -12,7 +12,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from deeplimit import Data, data
+from deeplimit import Data, Problem, data, discrete
+from deeplimit.control import Layers
 from deeplimit.rough import diffusion, scaling, training
 from deeplimit.rough.diffusion import Noise
 
@@ -65,7 +66,7 @@ def test_a_trained_network_is_the_one_that_was_asked_for() -> None:
     assert raw.step == pytest.approx(6**-0.5) and not np.diff(raw.A, axis=0).any() and raw.A.any()
     assert not training.train(digits, 6, start="zero", epochs=0).A.any()
     assert np.abs(training.train(digits, 6, epochs=0).A).max() <= 5**-0.5
-    first, again, other = (training.train(digits, 6, rate=0.01, epochs=40, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (training.train(digits, 6, rate=0.02, epochs=40, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first.A, again.A) and not np.allclose(first.A, other.A)
     assert first.loss < 0.7 * raw.loss and 0 <= first.accuracy <= 1
     free = training.train(digits, 6, scale=training.TRAINED, rate=0.01, epochs=2)
@@ -100,6 +101,30 @@ def test_the_loss_is_that_of_the_network() -> None:
     bump = np.zeros_like(net.A)
     bump[1, 0, 1] = 1e-6
     assert moved[1, 0, 1] == pytest.approx((loss(net.A + bump) - loss(net.A - bump)) / 2e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("coordinates", training.COORDINATES)
+def test_the_objective_with_the_penalty_is_that_of_the_networks(coordinates: str) -> None:
+    """E_n of the package at the trained weights, in both coordinates; without training they are the same weights."""
+    digits = data.digits(points=40, features=4)
+    net = training.train(digits, 5, penalty=0.03, coordinates=coordinates, epochs=0, seed=3)
+    problem = Problem(digits, loss="softmax", alpha=0.03, reduction="mean")
+    layers = Layers(*(torch.from_numpy(theta) for theta in (net.A, net.b, net.W, net.c)))
+    assert net.objective == pytest.approx(discrete.objective(problem, layers), rel=1e-12)
+    assert net.loss == pytest.approx(discrete.data_loss(problem, layers), rel=1e-12)
+    assert np.allclose(net.A, training.train(digits, 5, epochs=0, seed=3).A, rtol=1e-13)
+
+
+def test_adam_in_coordinates_of_the_penalty_comes_to_the_minimiser() -> None:
+    """Its objective to a thousandth, on few points; and how far it has moved at the end says so."""
+    digits = data.digits(points=20, features=3)
+    options: dict[str, Any] = {"penalty": 0.1, "coordinates": "increments", "start": "smooth", "rate": 0.05}
+    net = training.train(digits, 6, epochs=300, batch=20, **options)
+    problem = Problem(digits, loss="softmax", alpha=0.1, reduction="mean")
+    start = Layers(*(torch.from_numpy(theta) for theta in (net.A, net.b, net.W, net.c)))
+    least = discrete.minimise(problem, 6, start=start)
+    assert 0 <= net.objective - least.value <= 1e-3 * least.value and net.moved < 1e-3
+    assert training.train(digits, 6, epochs=10, batch=20, **options).moved > net.moved
 
 
 def test_bias_noise_alone_is_a_shifted_gaussian() -> None:
@@ -151,9 +176,18 @@ def test_numbers_that_overflow_are_infinite() -> None:
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "one layer": (lambda: scaling.diagnose([1.0], 1.0), "at least 2 points"),
     "step": (lambda: scaling.diagnose([1.0, 2.0], 0.0), "step must be positive"),
-    "one depth": (lambda: scaling.exponents([4], pd.DataFrame([{}])), "at least two depths"),
+    "one depth": (lambda: scaling.exponents([4], pd.DataFrame([{}])), "at least two different depths"),
+    "repeated depths": (
+        lambda: scaling.exponents([8, 8], pd.DataFrame([{}, {}])),
+        r"at least two different depths, one a row, got depths \[8, 8\]",
+    ),
+    "no columns": (lambda: scaling.exponents([4, 8], pd.DataFrame({"step": [1, 2]})), "but lack largest"),
+    "depth 0": (lambda: scaling.exponents([0, 8], pd.DataFrame([{}, {}])), "a depth must be at least 1"),
+    "weights NaN": (lambda: scaling.diagnose([1.0, math.nan], 1.0), "must be finite"),
     "scale": (lambda: training.train(data.digits(points=10), 4, scale="n"), "scale must be one of 1/n"),
     "optimiser": (lambda: training.train(data.digits(points=10), 4, optimiser="LBFGS"), "optimiser must be one of"),
+    "coordinates": (lambda: training.train(data.digits(points=10), 4, coordinates="u"), "weights, increments"),
+    "penalty": (lambda: training.train(data.digits(points=10), 4, penalty=-1), "penalty must not be negative"),
     "rate": (lambda: training.train(data.digits(points=10), 4, rate=-1), "rate must be positive"),
     "kink": (lambda: Noise("relu", 1.0, 1.0), "smooth with σ\\(0\\) = 0"),
     "negative": (lambda: Noise("tanh", -1.0, 1.0), "must not be negative"),

@@ -212,6 +212,13 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "p below 1": (lambda: rough.bound(bounds(), path(8, 1), 0.5), "p must be at least 1"),
     "shapes": (lambda: rough.bound(bounds(), path(8, 1), 2, other=path(9, 1)), "one shape"),
     "one point": (lambda: rough.bound(bounds(), np.zeros((1, 4)), 2), "at least 2 points"),
+    "dimension": (lambda: rough.bound(bounds(), np.zeros((5, 3)), 2), "increments of 4 entries .* have 3"),
+    "dimension, p = 1": (lambda: stability.gronwall(bounds(), np.zeros((5, 9))), "increments of 4 entries .* have 9"),
+    "path of another width": (lambda: difference.solve(FIELD, np.zeros((5, 3)), np.zeros(2)), "got 3 and 2"),
+    "start of another width": (lambda: difference.solve(FIELD, path(8, 1), np.zeros(3)), "got 4 and 3"),
+    "start NaN": (lambda: difference.solve(FIELD, path(8, 1), np.array([0, np.nan])), "vector of finite numbers"),
+    "path NaN": (lambda: difference.solve(FIELD, np.full((5, 4), np.nan), np.zeros(2)), "a path must be finite"),
+    "bound NaN": (lambda: rough.bound(bounds(), np.full((5, 4), np.nan), 2), "a path must be finite"),
     "directions": (lambda: residual(2, directions=np.zeros((1, 3, 3))), "directions must have shape"),
 }
 

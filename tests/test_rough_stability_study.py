@@ -23,8 +23,10 @@ SMALL: dict[str, Any] = {
     "BLOCK_SEEDS": 3,
     "BLOCK_HURSTS": [0.5],
     "RADII": [1 / 4, 1 / 6, 1 / 8],
+    "GRIDS": [8, 64],
+    "LIFT_SEEDS": 4,
 }
-CLAIMS = [*(f"B3.{k}" for k in range(1, 10)), "B4.1", "B4.2"]
+CLAIMS = [*(f"B3.{k}" for k in range(1, 10)), *(f"B4.{k}" for k in range(1, 6))]
 
 
 @pytest.fixture
@@ -129,6 +131,22 @@ def test_a_bound_that_does_not_grow_at_full_size_is_found(study: ModuleType) -> 
     rows["bound"] = rows.groupby(["hurst", "scale"])["bound"].transform("first")
     found = {claim.id: claim.holds for claim in study.depths(rows, ())}
     assert found == {"B3.5": "true", "B3.8": "true", "B3.9": "false"}
+
+
+def test_a_distance_without_the_second_level_is_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It falls with the loops, though their area stays; lifts have the rate of the first level all the same."""
+    monkeypatch.setattr(rough, "rough_distance", lambda w, v, p: rough.p_variation(w - v, p)[0])
+    found = study.levels(measured(study, "lift"), measured(study, "area"), ())
+    assert [claim.holds for claim in found] == ["true", "true", "false"]
+
+
+def test_distances_of_another_power_are_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root forgotten, ‖·‖_p^p in place of ‖·‖_p: other rates of both levels."""
+    right, whole = rough.p_variation, rough.rough_distance
+    monkeypatch.setattr(rough, "p_variation", lambda w, p: (right(w, p)[0] ** p, right(w, p)[1]))
+    monkeypatch.setattr(rough, "rough_distance", lambda w, v, p: 9 * whole(w, v, p) ** p)
+    found = study.levels(measured(study, "lift"), measured(study, "area"), ())
+    assert [claim.holds for claim in found] == ["false", "false", "true"]
 
 
 def test_rows_show_the_partition_and_the_scale(study: ModuleType) -> None:

@@ -11,6 +11,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from deeplimit import kernels, rough
+from deeplimit.rough import variation
 
 EXPONENTS = (1, 1.5, 2, 2.5, 3)
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
@@ -104,6 +105,71 @@ def test_blocks_of_points(n: int, d: int) -> None:
             assert rough.p_variation(path, p, metric="euclidean")[0] == expected
 
 
+@pytest.mark.parametrize("tight", [1e-5, 1e-7, 0.0])
+def test_points_in_tight_clusters(tight: float) -> None:
+    """Small distances beside large ones, and clusters in clusters, to rounding of the small ones: from differences."""
+    random = np.random.default_rng(10)
+    for inner in (1.0, 1e-6):
+        middles = random.standard_normal((4, 40))[random.integers(0, 4, 300)]
+        inside = random.standard_normal((3, 40))[random.integers(0, 3, 300)] + inner * random.standard_normal((300, 40))
+        a = middles + tight * inside
+        b = a[::-1] + tight * 1e-3
+        found = variation._products(a[:150], b[:130])
+        assert found == pytest.approx(cdist(a[:150], b[:130]), rel=1e-7, abs=1e-14)
+
+
+def test_pairs_of_clusters_are_formed_again_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten clusters of ten among as many: the first products, then one small table for each pair, not one for each."""
+    sizes: list[int] = []
+    right = variation._products
+
+    def counted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        sizes.append(len(a) * len(b))
+        return right(a, b)
+
+    monkeypatch.setattr(variation, "_products", counted)
+    random = np.random.default_rng(11)
+    points = np.repeat(random.standard_normal((10, 64)), 10, axis=0) + 1e-7 * random.standard_normal((100, 64))
+    counted(points, points)
+    assert sizes[0] == 100**2 and len(sizes) <= 11 and sum(sizes[1:]) <= 100 * 10
+
+
+class Counting(list[int]):
+    """A list that counts how often it is read."""
+
+    reads = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(place)
+
+
+@pytest.mark.parametrize("p", EXPONENTS)
+def test_numbers_cost_steps_in_proportion_to_their_count(p: float) -> None:
+    """Every point is put on a stack and taken off it once: so many reads of the stacks for each, however many."""
+    for path in kinds(np.random.default_rng(12), 4_000, 1):
+        x = path[variation._turns(path[:, 0]), 0]
+        n = len(x)
+        stack = Counting([0] * (2 * n))
+        variation._sweep((x / np.ptp(x)).tolist(), p, [0.0] * n, [0] * n, stack, [0.0] * (2 * n))
+        assert stack.reads <= 5 * n
+
+
+def test_blocks_without_a_chance_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drift of 20 blocks: of its 210 pairs of blocks a fifth are not looked at for p near 1."""
+    looked = []
+    right = variation._products
+
+    def counted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        looked.append(len(a) * len(b))
+        return right(a, b)
+
+    monkeypatch.setattr(variation, "_products", counted)
+    points = (np.random.default_rng(13).standard_normal((20 * variation.BLOCK, 40)) + 1).cumsum(0)
+    rough.p_variation(points, 1.02)
+    assert len(looked) <= 170
+
+
 def test_the_unit_square() -> None:
     """Four sides of length 1 for p ≤ 2, two diagonals above: value^p is 4 and 2^{p/2 + 1}."""
     for p in (1, 1.5, 2, 2.5, 3):
@@ -188,7 +254,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "a number": (lambda: rough.p_variation(3.0, 2), "at least 2 points"),
     "asymmetric": (
         lambda: rough.p_variation([[0, 1], [2, 0]], 2, metric="distances"),
-        r"symmetric, but d\(0, 1\) = 1 and d\(1, 0\) = 2",
+        r"symmetric, but d\(0, 1\) = 1 and d\(1, 0\) = 2; if only one half .* is filled, give d \+ dᵀ",
     ),
     "not square": (lambda: rough.p_variation([[0, 1, 1], [1, 0, 1]], 2, metric="distances"), "square table"),
     "too far apart": (lambda: rough.p_variation([1e308, -1e308, 1e308], 2), "their distance overflows"),

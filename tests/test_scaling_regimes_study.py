@@ -16,12 +16,12 @@ from deeplimit.rough import diffusion, scaling
 from deeplimit.rough.diffusion import Noise
 
 SMALL: dict[str, Any] = {
-    "DEPTHS": [4, 8],
-    "H1_DEPTHS": [16, 32, 64],
-    "H1_POINTS": 15,
+    "DEPTHS": [16, 32, 64],
     "FEATURES": 3,
-    "POINTS": 40,
-    "EPOCHS": 1,
+    "POINTS": 20,
+    "EPOCHS": 30,
+    "BATCH": 20,
+    "SEEDS": 2,
     "GIVEN_DEPTHS": [64, 256, 1024],
     "NOISE_DEPTHS": [32, 64, 128, 256],
     "FINE": 1024,
@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
     "MAP_BETAS": [0.5, 1.0],
     "WIDTH": 8,
 }
-CLAIMS = [*(f"C1.{k}" for k in range(1, 8)), *(f"C2.{k}" for k in range(1, 4))]
+CLAIMS = [*(f"C1.{k}" for k in range(1, 12)), *(f"C2.{k}" for k in range(1, 4))]
 
 
 @pytest.fixture
@@ -68,7 +68,28 @@ def test_a_forgotten_step_is_found(study: ModuleType, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(scaling, "diagnose", wrong)
     fits = study.sweeps(measured(study, "given", "trained"))
-    assert false(study.regimes(fits, ())) == {f"C1.{k}" for k in range(1, 6)}
+    assert false(study.regimes(fits, ())) == {f"C1.{k}" for k in (1, 2, 3, 4, 5, 10, 11)}
+
+
+def test_norms_of_another_power_of_depth_are_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths that forget δ: another index, and norms that grow with depth."""
+    right = study.norms
+    monkeypatch.setattr(study, "norms", lambda weights, step: right(weights, 1.0))
+    fits = study.sweeps(measured(study, "given", "trained"))
+    assert false(study.regimes(fits, ())) == {"C1.8", "C1.9"}
+
+
+def test_exponents_are_means_over_seeds_with_standard_errors(study: ModuleType) -> None:
+    """Two seeds of total variations n⁰ and n^½: 1/4 ± 1/4; the least p from which ‖w‖_p no longer grows."""
+    depth = np.array([16, 64])
+    rows = []
+    for seed, power in ((0, 0.0), (1, 0.5)):
+        columns: dict[str, Any] = dict.fromkeys(scaling.QUANTITIES, 1.0)
+        columns |= {study.norm(p): depth ** (power if p == 1 else 0.0) for p in study.EXPONENTS}
+        rows.append(pd.DataFrame({"part": "trained", "case": "a", "seed": seed, "depth": depth} | columns))
+    (found,) = study.sweeps(pd.concat(rows)).to_dict("records")
+    assert (found["index"], found["index_error"]) == pytest.approx((0.75, 0.25))
+    assert found["bounded_from"] == study.EXPONENTS[1] and found["seeds"] == 2
 
 
 def test_a_network_without_the_second_derivative_is_found(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

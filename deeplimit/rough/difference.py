@@ -29,6 +29,8 @@ class Bounds:
     level2, level2_first, level2_second
         sup|g| and the Lipschitz constants of g and Dg, as maps of a ⊗ b in the Frobenius norm: the norm of a linear map
         of all tensors, not of products alone.
+    dimension
+        D, the number of entries of an increment of w, or None where the constants hold for any.
     """
 
     size: float
@@ -38,6 +40,7 @@ class Bounds:
     level2: float
     level2_first: float
     level2_second: float
+    dimension: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +53,14 @@ class Field:
         y (e,) ↦ f(y) (e, D), and y ↦ Df(y) (e, D, e), the last index that of the direction.
     bounds
         None where they are not known.
+    shape
+        (e, D), or None to find out.
     """
 
     value: Callable[[Floats], Floats]
     derivative: Callable[[Floats], Floats]
     bounds: Bounds | None = None
+    shape: tuple[int, int] | None = None
 
     def second(self, y: Floats) -> Floats:
         """g(y), (e, D, D): the first D is that of the earlier increment."""
@@ -97,10 +103,11 @@ def residual(width: int, name: str | Activation = "tanh", directions: Floats | N
     gram = np.einsum("mij,nij->mn", basis, basis)
     constants = sigma.supremum, sigma.lipschitz, sigma.lipschitz_derivative, sigma.lipschitz_second
     known = np.isfinite(constants).all() and np.allclose(gram, np.eye(len(basis)), rtol=0, atol=1e-12)
-    return Field(value, derivative, _bounds(d, *constants) if known else None)
+    found = _bounds(d, len(basis), *constants) if known else None
+    return Field(value, derivative, found, (d, len(basis)))
 
 
-def _bounds(d: int, top: float, first: float, second: float, third: float) -> Bounds:
+def _bounds(d: int, dimension: int, top: float, first: float, second: float, third: float) -> Bounds:
     root = math.sqrt(d)
     size = root * top
     return Bounds(
@@ -111,13 +118,29 @@ def _bounds(d: int, top: float, first: float, second: float, third: float) -> Bo
         level2=root * first * size,
         level2_first=second * size + root * first**2,
         level2_second=third * size + 2 * second * first + root * first * second,
+        dimension=dimension,
     )
 
 
 def solve(field: Field, path: Floats, start: Floats) -> Floats:
-    """y_0 … y_N, shape (N + 1, e), from the points w (N + 1, D)."""
-    states = [np.asarray(start, dtype=np.float64)]
-    for step in np.diff(as_points(path), axis=0):
+    """y_0 … y_N, shape (N + 1, e), from the points w (N + 1, D) and y_0 (e,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a path and a start that do not fit the field, and entries that are not finite.
+    """
+    w, y = as_points(path), np.asarray(start, dtype=np.float64)
+    if y.ndim != 1 or not np.isfinite(y).all():
+        raise ValueError(f"start must be a vector of finite numbers, got {start!r}")
+    e, D = field.shape or field.value(y).shape
+    if len(y) != e or w.shape[1] != D:
+        raise ValueError(
+            f"a field from increments of {D} entries to {e} needs a path of points of {D} entries and a start of {e}, "
+            f"got {w.shape[1]} and {len(y)}"
+        )
+    states = [y]
+    for step in np.diff(w, axis=0):
         states.append(states[-1] + field.value(states[-1]) @ step)
     return np.stack(states)
 

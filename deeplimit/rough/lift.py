@@ -50,21 +50,17 @@ def level2(path: Any, start: int = 0, end: int | None = None) -> Floats:
     return np.asarray(part[:-1].T @ np.diff(part, axis=0))
 
 
-def distances(points: Floats) -> Iterator[Floats]:
-    """|w_{jk}| for j < k, k = 1, 2, …"""
-    for k in range(1, len(points)):
-        yield np.linalg.norm(points[:k] - points[k], axis=1)
-
-
 def sizes(path: Floats, other: Floats | None = None) -> Iterator[Floats]:
     """|WW_{jk}| for j < k, k = 1, 2, …, or |WW_{jk} − WW'_{jk}| with another path; Frobenius norms.
 
     WW − WW' is Σ u_{jl} ⊗ dw_l + w'_{jl} ⊗ du_l with u = w − w', so that nothing cancels where the paths are close.
+    Scalar products lose digits where the path is far from its mean: squares |WW_{jk}|² have errors of a rounding of
+    |w − mean|² Σ |dw|², so that an interval whose second level is small beside the whole path's is known less well.
     """
-    path = path - path[0]
+    path = path - path.mean(0)
     terms: Terms = [(path, np.diff(path, axis=0))]
     if other is not None:
-        other = other - other[0]
+        other = other - other.mean(0)
         gap = path - other
         terms = [(gap, np.diff(path, axis=0)), (other, np.diff(gap, axis=0))]
     yield from _tensors(terms) if path.shape[1] ** 2 <= len(path) else _products(terms)

@@ -69,10 +69,21 @@ def exponents(depths: Iterable[int], rows: pd.DataFrame) -> dict[str, float]:
     """Slopes of the quantities of `diagnose` against depth, in logarithms: `alpha` and `beta` with their sign turned.
 
     NaN where a quantity is not positive and finite at every depth.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For fewer than two different depths, depths that are not whole numbers, one a row, and missing columns.
     """
-    n = np.log(np.asarray(list(depths), dtype=float))
-    if len(n) < 2 or len(n) != len(rows):
-        raise ValueError(f"exponents need at least two depths, one a row, got {len(n)} depths and {len(rows)} rows")
+    checked = [checks.whole("a depth", depth, least=1) for depth in depths]
+    if len(set(checked)) < 2 or len(checked) != len(rows):
+        raise ValueError(
+            f"exponents need at least two different depths, one a row, got depths {checked} and {len(rows)} rows"
+        )
+    missing = [name for name in QUANTITIES if name not in rows]
+    if missing:
+        raise ValueError(f"rows must have the columns that diagnose gives, but lack {', '.join(missing)}")
+    n = np.log(checked)
     values = rows[list(QUANTITIES)].to_numpy(dtype=float)
     usable = (np.isfinite(values) & (values > 0)).all(0)
     slopes = np.full(len(QUANTITIES), math.nan)

@@ -89,7 +89,7 @@ def sewing_constant(p: float, products: int) -> float:
 def gronwall(bounds: Bounds, path: Any, other: Any = None) -> Stability:
     """e^{L ‖w‖_1} and e^{L ‖w‖_1} sup|f| ‖w − w'‖_1: the discrete Gronwall inequality, p = 1."""
     _known(bounds)
-    w, v = _pair(path, other)
+    w, v = _pair(bounds, path, other)
     exponent = bounds.first * p_variation(w, 1)[0]
     forcing = bounds.size * p_variation(w - v, 1)[0]
     return Stability(exponent, exponent + _log(forcing), 0, len(w) - 1, "Gronwall")
@@ -116,7 +116,7 @@ def bound(bounds: Bounds, path: Any, p: float, *, other: Any = None) -> Stabilit
     p = rough_exponent(p)
     if p == 1:
         return gronwall(bounds, path, other)
-    w, v = _pair(path, other)
+    w, v = _pair(bounds, path, other)
     found = _best(bounds, w, None if other is None else v, p)
     theorem = "single steps" if found.intervals == 0 else "Young" if p < 2 else "rough"
     return Stability(found.amplification, found.forcing, found.intervals, found.steps, theorem)
@@ -133,8 +133,13 @@ def _known(bounds: Any) -> None:
     checks.kind("bounds", bounds, Bounds)
 
 
-def _pair(path: Any, other: Any) -> tuple[Floats, Floats]:
+def _pair(bounds: Bounds, path: Any, other: Any) -> tuple[Floats, Floats]:
     w = as_points(path)
+    if bounds.dimension not in (None, w.shape[1]):
+        raise ValueError(
+            f"the bounds are those of a field with increments of {bounds.dimension} entries (width² for all weights A "
+            f"of a residual network), but the points of the path have {w.shape[1]}"
+        )
     v = w if other is None else as_points(other)
     if w.shape != v.shape:
         raise ValueError(f"two paths must have one shape to be compared, got {w.shape} and {v.shape}")

@@ -163,20 +163,23 @@ def _distances(table: Any) -> Floats:
     if not np.allclose(array, array.T, rtol=1e-12, atol=0):
         i, j = np.unravel_index(np.argmax(np.abs(array - array.T)), array.shape)
         raise ValueError(
-            f"distances must be symmetric, but d({i}, {j}) = {array[i, j]:g} and d({j}, {i}) = {array[j, i]:g}; "
-            "of a matrix that is not a distance take (d + dᵀ)/2, or give the points themselves"
+            f"distances must be symmetric, but d({i}, {j}) = {array[i, j]:g} and d({j}, {i}) = {array[j, i]:g}; if "
+            "only one half of the table is filled, give d + dᵀ; if the halves differ by rounding, (d + dᵀ)/2"
         )
     return array
 
 
 def of_columns(columns: Iterable[Floats], p: float) -> tuple[float, Integers]:
     """The p-variation of a two-parameter function given by its columns |A_{jk}|, j < k, k = 1, 2, …"""
-    c, back = [0.0], [0]
+    c, back = np.zeros(1), [0]
     for column in columns:
-        values = np.asarray(c) + column**p
+        k = len(back)
+        if k == len(c):
+            c = np.concatenate([c, np.zeros_like(c)])
+        values = c[:k] + column**p
         back.append(int(values.argmax()))
-        c.append(float(values[back[-1]]))
-    return c[-1] ** (1 / p), _partition(back)
+        c[k] = values[back[-1]]
+    return float(c[len(back) - 1] ** (1 / p)), _partition(back)
 
 
 def _partition(back: Any) -> Integers:
@@ -283,14 +286,29 @@ def _euclid(points: Floats, p: float) -> tuple[float, Integers]:
 
 
 def _products(a: Floats, b: Floats) -> Floats:
-    """Distances between the rows of a and b by |a|² + |b|² − 2 a·b, from their common mean."""
+    """Distances between the rows of a and b by |a|² + |b|² − 2 a·b, from their common mean.
+
+    Pairs whose square cancels are formed again: few from their differences, as points with themselves; the others from
+    the mean of their cluster, and so on.
+    """
     mean = (a.mean(0) + b.mean(0)) / 2
     a, b = a - mean, b - mean
     terms = np.square(a).sum(1)[:, None] + np.square(b).sum(1)
     squares = terms - 2 * (a @ b.T)
-    for i, j in np.argwhere(squares < CANCELLED * terms):
-        squares[i, j] = np.square(a[i] - b[j]).sum()
-    return np.sqrt(squares)
+    close = squares < CANCELLED * terms
+    found = np.sqrt(np.maximum(squares, 0))
+    if np.count_nonzero(close) <= len(a) + len(b):
+        i, j = np.nonzero(close)
+        found[i, j] = np.linalg.norm(a[i] - b[j], axis=1)
+        return np.asarray(found)
+    while close.any():
+        columns = close[close.any(1).argmax()]
+        rows = close[:, columns.argmax()]
+        whole = rows.all() and columns.all()
+        pairs = np.ix_(rows, columns)
+        found[pairs] = cdist(a, b) if whole else _products(a[rows], b[columns])
+        close[pairs] = False
+    return np.asarray(found)
 
 
 def _blocks(
