@@ -33,7 +33,7 @@ LIMIT_TOL = 1e-9
 
 TRIED = ["plain", "two-layer", "antisymmetric", "gated"]
 
-QUICK = {"DEPTHS": [16, 32, 64], "STARTS": 1, "TRIED": ["plain", "two-layer"]}
+QUICK = {"DEPTHS": [16, 32, 64], "STARTS": 1, "LIMIT_TOL": 1e-7, "TRIED": ["plain", "antisymmetric"]}
 DISPLACED = 0.01  # of every entry of K, the start of the package's own layer from the plain one's minimiser
 LINE = ["layer", "depth", "value_gap", "predicted_gap", "control_l2", "status", "limit_status"]
 
