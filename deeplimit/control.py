@@ -151,9 +151,11 @@ class Legendre(Basis):
     """φ_j(t) = √(2j+1) P_j(2t − 1); a smooth curve has coefficients that fall exponentially."""
 
     def derivative(self, t: np.ndarray) -> np.ndarray:
+        """Values of the functions that make up Θ̇, shape (len(t), size)."""
         return legendre.legvander(2 * t - 1, self.size - 1) * np.sqrt(2 * np.arange(self.size) + 1)
 
     def primitive(self, t: np.ndarray) -> np.ndarray:
+        """Their integrals from 0 to t, shape (len(t), size)."""
         # ∫ P_j = (P_{j+1} − P_{j−1}) / (2j + 1), with P_{−1} := −1 so that the primitive vanishes at t = 0
         P = legendre.legvander(2 * t - 1, self.size)
         below = np.concatenate([-np.ones((len(t), 1)), P[:, :-2]], axis=1)
@@ -165,22 +167,27 @@ class Hats(Basis):
 
     @property
     def cells(self) -> int:
+        """Number of pieces of [0, 1]."""
         return self.size
 
     def _cell(self, t: np.ndarray) -> np.ndarray:
         return np.clip(np.floor(self.size * t + 1e-9).astype(int), 0, self.size - 1)
 
     def derivative(self, t: np.ndarray) -> np.ndarray:
+        """Values of the functions that make up Θ̇, shape (len(t), size)."""
         return math.sqrt(self.size) * (self._cell(t)[:, None] == np.arange(self.size))
 
     def primitive(self, t: np.ndarray) -> np.ndarray:
+        """Their integrals from 0 to t, shape (len(t), size)."""
         return np.clip(self.size * t[:, None] - np.arange(self.size), 0, 1) / math.sqrt(self.size)
 
     # Local functions: no matrix of len(t) × size numbers for a curve of thousands of cells.
     def expand_derivative(self, coefficients: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Θ̇ at t from its coefficients."""
         return math.sqrt(self.size) * coefficients[self._cell(t)]
 
     def expand_primitive(self, coefficients: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Θ − Θ(0) at t from the coefficients of Θ̇."""
         cell = self._cell(t)
         before = np.cumsum(coefficients, axis=0) - coefficients
         part = (self.size * t - cell).reshape(-1, *[1] * (coefficients.ndim - 1))
@@ -197,9 +204,11 @@ class Quadratics(Basis):
 
     @property
     def cells(self) -> int:
+        """Number of pieces of [0, 1]."""
         return self.size // 2
 
     def derivative(self, t: np.ndarray) -> np.ndarray:
+        """Values of the functions that make up Θ̇, shape (len(t), size)."""
         M = self.cells
         cell = np.clip(np.floor(M * t + 1e-9).astype(int), 0, M - 1)
         values = np.stack([np.ones_like(t), math.sqrt(3) * (2 * (M * t - cell) - 1)], axis=1)
@@ -207,6 +216,7 @@ class Quadratics(Basis):
         return math.sqrt(M) * (here[:, :, None] * values[:, None]).reshape(len(t), self.size)
 
     def primitive(self, t: np.ndarray) -> np.ndarray:
+        """Their integrals from 0 to t, shape (len(t), size)."""
         s = np.clip(self.cells * t[:, None] - np.arange(self.cells), 0, 1)
         return np.stack([s, math.sqrt(3) * (s**2 - s)], axis=2).reshape(len(t), self.size) / math.sqrt(self.cells)
 

@@ -200,12 +200,15 @@ class LayerCoordinates(Coordinates):
 
     @property
     def stages(self) -> int:
+        """Number of stages that the coefficients give weights for."""
         return self.rows
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
+        """Weights of the stages from coefficients."""
         return torch.cumsum(coefficients, 0)
 
     def analyse(self, gradient: Tensor) -> Tensor:
+        """The transpose of `synthesise`."""
         return torch.flip(torch.cumsum(torch.flip(gradient, (0,)), 0), (0,))
 
     def control(self, u: np.ndarray) -> Layers:
@@ -248,12 +251,15 @@ class CurveCoordinates(Coordinates):
 
     @property
     def stages(self) -> int:
+        """Number of stages that the coefficients give weights for."""
         return len(self._matrix)
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
+        """Weights of the stages from coefficients."""
         return torch.tensordot(self._matrix, coefficients, dims=1)
 
     def analyse(self, gradient: Tensor) -> Tensor:
+        """The transpose of `synthesise`."""
         return torch.tensordot(self._matrix.T, gradient, dims=1)
 
     def control(self, u: np.ndarray) -> Curve:

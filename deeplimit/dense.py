@@ -185,6 +185,7 @@ class Energy:
         return self.problem.weight * self.problem.loss.value(z, self.problem.y).sum()
 
     def __call__(self, u: Array) -> Point:
+        """The objective at u, ready for value, gradient and Hessian products."""
         return Point(self.data_loss, u)
 
 

@@ -260,4 +260,5 @@ class Energy:
         self.cut = tape.cut(flow, _state_bytes(problem), limit)
 
     def __call__(self, u: np.ndarray) -> Point:
+        """The objective at u, ready for value, gradient and Hessian products."""
         return Point(self, u)

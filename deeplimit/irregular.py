@@ -42,9 +42,11 @@ class Power(Basis):
         return math.sqrt((self.at**power + (1 - self.at) ** power) / power)
 
     def derivative(self, t: np.ndarray) -> np.ndarray:
+        """Values of the functions that make up Θ̇, shape (len(t), size)."""
         return np.abs(t - self.at)[:, None] ** self.exponent / self.norm
 
     def primitive(self, t: np.ndarray) -> np.ndarray:
+        """Their integrals from 0 to t, shape (len(t), size)."""
         power, u = self.exponent + 1, t - self.at
         return (np.sign(u) * np.abs(u) ** power + self.at**power)[:, None] / (power * self.norm)
 
@@ -75,9 +77,11 @@ class Waves(Basis):
         return np.mod(t[:, None] * float(self.base) ** np.arange(self.size), 1.0)
 
     def derivative(self, t: np.ndarray) -> np.ndarray:
+        """Values of the functions that make up Θ̇, shape (len(t), size)."""
         return math.sqrt(2) * np.sin(2 * math.pi * self._turns(t))
 
     def primitive(self, t: np.ndarray) -> np.ndarray:
+        """Their integrals from 0 to t, shape (len(t), size)."""
         waves = (1 - np.cos(2 * math.pi * self._turns(t))) / (math.sqrt(2) * math.pi)
         return waves / float(self.base) ** np.arange(self.size)
 

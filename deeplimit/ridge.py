@@ -35,9 +35,11 @@ class RidgeCoordinates(LayerCoordinates):
         return np.full(self.rows, root / stretch), np.full(self.rows, float(alpha > 0))
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
+        """Weights of the stages from coefficients."""
         return coefficients
 
     def analyse(self, gradient: Tensor) -> Tensor:
+        """The transpose of `synthesise`."""
         return gradient
 
     @staticmethod

@@ -183,6 +183,7 @@ class Preconditioner:
     restrict: Operator = same
 
     def __call__(self, v: Vector) -> Vector:
+        """B v."""
         return self._power(v, 1.0)
 
     def root(self, v: Vector) -> Vector:

@@ -42,15 +42,19 @@ class SharedCoordinates(LayerCoordinates):
 
     @property
     def stages(self) -> int:
+        """Number of stages that the coefficients give weights for."""
         return self.rows * self._shared
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
+        """Weights of the stages from coefficients."""
         return super().synthesise(coefficients).repeat_interleave(self._shared, 0)
 
     def analyse(self, gradient: Tensor) -> Tensor:
+        """The transpose of `synthesise`."""
         return super().analyse(gradient.unflatten(0, (self.rows, self._shared)).sum(1))
 
     def control(self, u: np.ndarray) -> Layers:
+        """The weights at u, one set for each block."""
         K, b, W, c = self.weights(u)
         return Layers(K[:: self._shared].clone(), b[:: self._shared].clone(), W.clone(), c.clone())
 

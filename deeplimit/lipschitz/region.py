@@ -101,6 +101,7 @@ class Balls(Region):
 
     @property
     def radii(self) -> list[tuple[float, float]]:
+        """Radii of matrices and biases, layer by layer."""
         biased = [layer.bias for layer in self.chain.layers]
         return [(A, b if has else 0.0) for A, b, has in zip(self.matrices, self.biases, biased, strict=True)]  # type: ignore[arg-type]
 
@@ -175,13 +176,16 @@ class Ball(Region):
 
     @property
     def radii(self) -> list[tuple[float, float]]:
+        """Radii of matrices and biases, layer by layer."""
         return self._radii
 
     @property
     def middle(self) -> tuple[Tensor, float]:
+        """Centre and radius."""
         return self.centre, self.radius
 
     def project(self, theta: Tensor) -> Tensor:
+        """The nearest point of the region."""
         away = theta - self.centre
         length = away.norm(dim=-1, keepdim=True).clamp(min=1e-300)
         return self.centre + away * (self.radius / length).clamp(max=1.0)

@@ -108,6 +108,7 @@ class Neighbourhood(Set):
 
     @property
     def middle(self) -> tuple[Tensor, float]:
+        """Centre and radius."""
         return parameters(self.chain, self.layers), self.scale * self.radius
 
 
