@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from deeplimit import fingerprint
 Point = Mapping[str, Any]
 Measure = Callable[..., Mapping[str, Any]]
 CONNECT = 20  # seconds to wait for a scheduler
+ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[\w.:\[\]-]+:(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 class WorkersError(Exception):
@@ -147,7 +149,17 @@ def _in_processes(measure: Measure, points: Mapping[int, Point], jobs: int) -> I
             ) from error
 
 
+def _check_address(address: Any) -> None:
+    """A WorkersError unless it is the address of a scheduler: without one, dask would start workers of its own."""
+    found = ADDRESS.fullmatch(address) if isinstance(address, str) else None
+    if found is None or not 0 < int(found["port"]) < 2**16:
+        raise WorkersError(
+            f"a cluster is the address of a dask scheduler such as tcp://127.0.0.1:8786, got {address!r}"
+        )
+
+
 def _on_cluster(measure: Measure, points: Mapping[int, Point], address: str) -> Iterator[Made]:
+    _check_address(address)
     try:
         from distributed import Client, as_completed  # an extra, needed here alone
     except ImportError:
@@ -155,7 +167,9 @@ def _on_cluster(measure: Measure, points: Mapping[int, Point], address: str) -> 
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, ValueError) as error:
-        raise WorkersError(f"no dask scheduler answers at {address!r} ({error}); start `dask scheduler`") from None
+        raise WorkersError(
+            f"no dask scheduler answers at {address} ({error}); start `dask scheduler`, which prints its address"
+        ) from None
     with client:
         futures = [client.submit(make, measure, number, point, pure=False) for number, point in points.items()]
         try:
