@@ -42,13 +42,12 @@ def parsed(assignments: Iterable[str], namespace: Mapping[str, Any]) -> dict[str
 
 
 def _present(name: str, namespace: Mapping[str, Any]) -> Any:
-    capitals = [known for known in namespace if known.isupper() and not known.startswith("_") and known != "QUICK"]
+    capitals = [key for key in namespace if key.isupper() and not key.startswith("_") and key != "QUICK"]
     if name not in capitals:
         close = difflib.get_close_matches(name.upper(), capitals, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ChangeError(
-            f"the study has no constant {_short(name)}{hint} There are {', '.join(sorted(capitals)) or 'none'}"
-        )
+        hint = f"; did you mean {close[0]}?" if close else "."
+        known = ", ".join(sorted(capitals)) or "none"
+        raise ChangeError(f"the study has no constant {_short(name)}{hint} There are {known}")
     return namespace[name]
 
 

@@ -365,7 +365,7 @@ def others(found: Journal) -> list[str]:
         if path != found.path:
             contents = [content for content, _ in _lines(path)]
             parts = contents[0].get("parts", {}) if contents else {}
-            rows = sum("row" in content for content in contents)
+            rows = journal_size(path)
             what = difference(parts, found.parts)
             sentences.append(f"{rows} rows of another fingerprint stay apart in {path}: {what}")
     return sentences
@@ -401,3 +401,8 @@ def set_aside(found: Journal, save: str | Path) -> Path | None:
         if path.exists():
             path.replace(copy.with_suffix(path.suffix))
     return copy
+
+
+def journal_size(path: Path) -> int:
+    """How many whole rows a journal has."""
+    return sum("row" in content for content, _ in _lines(path))

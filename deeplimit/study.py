@@ -148,10 +148,15 @@ def sweep(
     columns, force = list(show) or [*values, "status"], asked.force if force is None else force
     with nullcontext() if save is None else store.alone(save):
         found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
-        travelling = workers.portable(measure, asked.file, asked.changes)
+        where: dict[str, Any] = {
+            "jobs": processes,
+            "cluster": cluster or asked.cluster,
+            "file": asked.file,
+            "changes": asked.changes,
+        }
         with rows.progress_bar() as progress:
             task = progress.add_task("rows", total=len(points), completed=len(found.found))
-            for made in workers.compute(travelling, found.missing(), jobs=processes, cluster=cluster or asked.cluster):
+            for made in workers.compute(measure, found.missing(), **where):
                 progress.console.print(found.add(made), highlight=False, markup=False, soft_wrap=True)
                 progress.advance(task)
         table, remarks = found.finish()

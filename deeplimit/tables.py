@@ -61,7 +61,7 @@ def chosen(table: pd.DataFrame, query: str = "", columns: Sequence[str] = ()) ->
 
 def _no_column(name: str, table: pd.DataFrame) -> str:
     close = difflib.get_close_matches(name, map(str, table.columns), n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    hint = f"; did you mean {close[0]}?" if close else "."
     return f"the table has no column {name!r}{hint} Its columns: {', '.join(map(str, table.columns))}"
 
 

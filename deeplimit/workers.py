@@ -51,7 +51,7 @@ class FromFile:
     changes
         Constants that replace those of the file.
     identity
-        Fingerprint of source and changes; a process keeps the file that it has loaded under it.
+        Fingerprint of file, source and changes; a process keeps the file that it has loaded under it.
     """
 
     file: str
@@ -93,12 +93,18 @@ def portable(measure: Measure, file: str | None, changes: Mapping[str, Any]) -> 
     if file is None or space.get("__file__") != file or space.get(name) is not measure:
         return measure
     source = Path(file).read_text(encoding="utf-8")
-    identity = fingerprint.of_text([source, fingerprint.plain(dict(changes))])
+    identity = fingerprint.of_text([file, source, fingerprint.plain(dict(changes))])
     return FromFile(file, source, name, dict(changes), identity)
 
 
 def compute(
-    measure: Measure, points: Mapping[int, Point], *, jobs: int = 1, cluster: str | None = None
+    measure: Measure,
+    points: Mapping[int, Point],
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    file: str | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Iterator[Made]:
     """The rows of some numbered points, each as soon as it is finished.
 
@@ -112,12 +118,16 @@ def compute(
         Processes, each with one compute thread.
     cluster
         Address of a running dask scheduler, such as "tcp://127.0.0.1:8786".
+    file, changes
+        The study's file, which other processes load with these changes of its constants, if `measure` is one of its.
 
     Raises
     ------
     WorkersError
         If the scheduler cannot be reached or a worker process died.
     """
+    if cluster is not None or jobs > 1:
+        measure = portable(measure, file, changes or {})
     if cluster is not None:
         yield from _on_cluster(measure, points, cluster)
     elif jobs > 1:
