@@ -14,7 +14,7 @@ from deeplimit.store import RESULTS, StoreError
 
 PACKAGE = Path(__file__).resolve().parent
 NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)  # of a study: no folder, no dot
-NAMING = "a study is named by letters, digits and underscores, or by its .py file"
+NAMING = "a study is named by letters, digits and underscores or by its .py file"
 MOST_SHOWN = 100  # characters of a name in a message
 
 

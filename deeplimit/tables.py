@@ -86,7 +86,7 @@ def _mask(table: pd.DataFrame, query: str) -> Any:
     except Exception as error:  # whatever pandas finds in a text from outside
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise TableError(f"the query {query!r} cannot be answered ({why}); one that can is {EXAMPLE}") from None
-    if np.ndim(mask) != 1 or np.asarray(mask).dtype.kind != "b":
+    if np.shape(mask) != (len(table),) or np.asarray(mask).dtype.kind != "b":
         raise TableError(f"a query is true or false for each row, and {query!r} is not")
     return mask
 

@@ -163,9 +163,7 @@ def _check_address(address: Any) -> None:
     """A WorkersError unless it is the address of a scheduler: without one, dask would start workers of its own."""
     found = ADDRESS.fullmatch(address) if isinstance(address, str) else None
     if found is None or not 0 < int(found["port"]) < 2**16:
-        raise WorkersError(
-            f"a cluster is the address of a dask scheduler such as tcp://127.0.0.1:8786, got {address!r}"
-        )
+        raise WorkersError(f"the cluster must be a dask scheduler's address, tcp://HOST:PORT, got {address!r}")
 
 
 def _on_cluster(measure: Measure, points: Mapping[int, Point], address: str) -> Iterator[Made]:
