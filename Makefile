@@ -19,7 +19,7 @@ help:
 	@echo "make test     lint, types and the tests: what every change must pass"
 	@echo "make verify   every claim: all the studies, into results/ and its ledger claims.csv; then the slow tests"
 	@echo "              (QUICK=1: small sizes, into a temporary folder, no slow tests)"
-	@echo "make ledger   put the ledger into README"
+	@echo "make ledger   put the ledger into results/README.md, and its summary into README.md"
 	@echo "make format   sort the imports and lay out the code"
 	@echo "make clean    remove caches and build files; .venv and results/ stay"
 	@echo
@@ -44,7 +44,8 @@ verify: $(READY)
 	$(if $(IS_QUICK),,$(BIN)/python -m pytest -n 2 -m slow)
 
 ledger: $(READY)
-	$(BIN)/deeplimit ledger --into README.md
+	$(BIN)/deeplimit ledger --into README.md --summary
+	$(BIN)/deeplimit ledger --into results/README.md
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -31,6 +31,12 @@ def parsed(assignments: Iterable[str], namespace: Mapping[str, Any]) -> dict[str
     ChangeError
         For a text without "=", a name that is not a constant, a value that is no literal or of another type, and a
         constant that is no number, text, truth value, list or mapping of these.
+
+    Examples
+    --------
+    >>> from deeplimit import changes
+    >>> changes.parsed(["DEPTHS=[8, 16]", "ALPHA=1"], {"DEPTHS": [4], "ALPHA": 0.1})
+    {'DEPTHS': [8, 16], 'ALPHA': 1.0}
     """
     found = {}
     for text in assignments:

@@ -23,7 +23,27 @@ STATUSES = ("status", "limit_status")
 COLUMNS = ("id", "statement", "source", "quantity", "predicted", "observed", "tolerance", "holds", "study")
 REMARKS = ("relation", "falsified_by", "reason")
 NUMBERS = ("predicted", "observed", "tolerance")
+<<<<<<< HEAD
 TEXTS = ("id", "statement", "source", "quantity", "falsified_by", "relation")
+=======
+# What the ids begin with, and what these claims are about.
+PARTS = {
+    ("T1", "T2"): "states and values at given weights, smooth and rough",
+    ("T3", "T4"): "minimal values: order, constant e₁, extrapolation; branches; activations and losses",
+    ("T5", "T6"): "minimisers: nodal norms and the corrector; TL², orbits, sets of minimisers",
+    ("T7", "T8", "T9"): "regularity: difference quotients, boundary conditions, Hamiltonian",
+    ("T10",): "what fails without each hypothesis; such a claim holds when the predicted failure is seen",
+    ("T11", "P4"): "inequalities that must never be violated: regulariser of samples, a-priori bounds",
+    ("T12",): "layers of one's own: other blocks, the same theorem",
+    ("P2",): "the liminf inequality",
+    ("R5",): "networks of higher order",
+    ("D1", "E1", "S1"): "dense networks, final time T → ∞, number of data S → ∞",
+    ("M1", "M2", "M3", "M4", "M5", "M6"): "the law of infinitely many data: signals, moments, rest, noise, training",
+    ("U1", "U2", "U3"): "random inputs: polynomial chaos, Monte Carlo, the random loss",
+    ("L1", "L2", "L3", "H1"): "Lipschitz constants and certified descent; hidden gradients as momenta",
+    ("B1", "B2", "B3", "B4", "C1", "C2"): "rough weights and stability; scaling regimes and the stochastic limit",
+}
+>>>>>>> db80fe55239ce98eded22142849266c183552961
 SHOWN = ("id", "claim (what is compared)", "predicted", "observed", "used", "holds", "study")
 
 
@@ -53,6 +73,15 @@ class Claim:
     ------
     ValueError, TypeError
         For an unknown relation, a negative tolerance, a missing `id` or `falsified_by`, and doubts that are one string.
+
+    Examples
+    --------
+    >>> from deeplimit.claims import Claim
+    >>> claim = Claim("X1.1", "halves make one", "arithmetic", "sum", 1, 0.5 + 0.5, 1e-15, "another sum")
+    >>> claim.holds
+    'true'
+    >>> print(claim)
+    X1.1  halves make one: sum 1, predicted = 1 ± 1e-15: true
     """
 
     id: str
@@ -216,4 +245,19 @@ def markdown(table: pd.DataFrame) -> str:
             row["study"],
         ]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The ledger in few lines: for each part of it how many claims there are, and how many of them hold."""
+    begins = table["id"].str.split(".").str[0]
+    others = tuple(dict.fromkeys(begin for begin in begins if not any(begin in ids for ids in PARTS)))
+    lines = ["| ids | part | claims | true | studies |", "|---|---|---|---|---|"]
+    for ids, part in {**PARTS, **({others: "others"} if others else {})}.items():
+        rows = table[begins.isin(ids)]
+        if len(rows):
+            names = ", ".join(f"`{name}`" for name in dict.fromkeys(rows["study"]))
+            true = (rows["holds"] == "true").sum()
+            lines.append(f"| {', '.join(ids)} | {part} | {len(rows)} | {true} | {names} |")
+    lines.append(f"| all | | {len(table)} | {(table['holds'] == 'true').sum()} | |")
     return "\n".join(lines) + "\n"

@@ -222,25 +222,50 @@ def verify(
 
 
 @app.command()
+def report(results: Results = None, studies: Studies = None) -> None:
+    """Write results/index.html: the ledger and every study on one page that needs no network."""
+    from deeplimit import catalogue, report
+
+    folder = _results(results, studies)
+    beside = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
+    try:
+        print(f"the report is in {report.write(folder, beside)}")
+    except (ValueError, OSError) as error:
+        _end(error)
+
+
+@app.command()
 def ledger(
     results: Results = None,
     into: Annotated[Path | None, typer.Option(help="page to put it into, between its marks")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="a line for each part of the ledger")] = False,
 ) -> None:
     """Print the ledger that was last written, or put it into a page such as README.md."""
+<<<<<<< HEAD
     from deeplimit import verify
     from deeplimit.store import StoreError, write_atomically
+=======
+    from deeplimit import claims, verify
+>>>>>>> db80fe55239ce98eded22142849266c183552961
 
     try:
         found = verify.read(_results(results, None))
         if into is None:
-            print(*verify.lines(found), sep="\n")
+            print(*([claims.summary(found)] if summary else verify.lines(found)), sep="\n")
             return
+<<<<<<< HEAD
         page = verify.inserted(into.read_text(encoding="utf-8"), found)
         write_atomically(into.resolve(), page)
     except StoreError as error:
         _end(error)
     except (OSError, ValueError) as error:
         _end(f"the ledger cannot be put into {into}: {error}")
+=======
+        page = verify.inserted(into.read_text(encoding="utf-8"), found, summary=summary)
+        into.write_text(page, encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        _end(f"the ledger cannot be shown: {error}")
+>>>>>>> db80fe55239ce98eded22142849266c183552961
 
 
 if __name__ == "__main__":

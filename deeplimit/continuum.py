@@ -102,6 +102,16 @@ def minimise(problem: Problem, *, start: Layers | Curve | None = None, seed: int
     Minimum
         `error_bar` is the difference of the values at two resolutions, plus rounding and residual² / curvature;
         `distance_bound` is residual / curvature plus the distance of the two controls in u.
+
+    Examples
+    --------
+    >>> from deeplimit import Problem, continuum, data
+    >>> limit = continuum.minimise(Problem(data.scalar(), loss="squared", alpha=0.05))
+    >>> limit.status.value, limit.error_bar < 1e-9
+    ('converged: the gradient is below the tolerance', True)
+    >>> K, b = limit.control.at(0.5)
+    >>> tuple(K.shape), tuple(b.shape)
+    ((1, 1), (1,))
     """
     checks.positive("tol", tol)
     control = problem.metric.draw(seed) if start is None else start

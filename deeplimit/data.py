@@ -215,6 +215,13 @@ def moons(points: int = 60, *, noise: float = 0.1, seed: int = 0, onehot: bool =
     ------
     ValueError
         If an option is out of range.
+
+    Examples
+    --------
+    >>> from deeplimit import data
+    >>> moons = data.moons(points=60)
+    >>> tuple(moons.x.shape), tuple(moons.y.shape)
+    ((60, 2), (60, 1))
     """
     from sklearn.datasets import make_moons
 

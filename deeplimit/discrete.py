@@ -77,6 +77,14 @@ def minimise(
     ------
     ValueError, TypeError
         For a depth below 1 or not whole, and a start that does not fit the problem.
+
+    Examples
+    --------
+    >>> from deeplimit import Problem, data, discrete
+    >>> problem = Problem(data.moons(points=20), loss="logistic", alpha=0.05)
+    >>> net = discrete.minimise(problem, depth=16)
+    >>> net.status.value, net.residual < 1e-10, net.curvature > 0
+    ('converged: the gradient is below the tolerance', True, True)
     """
     depth = checks.whole("depth", depth, least=1)
     checks.positive("tol", tol)
@@ -129,6 +137,13 @@ def branch(
     Returns
     -------
     list of Minimum, one per depth.
+
+    Examples
+    --------
+    >>> from deeplimit import Problem, data, discrete
+    >>> problem = Problem(data.scalar(), loss="squared", alpha=0.05)
+    >>> [net.control.depth for net in discrete.branch(problem, [8, 16, 32])]
+    [8, 16, 32]
     """
     depths = _check_depths(depths)
     checks.positive("tol", tol)

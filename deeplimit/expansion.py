@@ -63,6 +63,16 @@ def value_constant(problem: Problem, limit: Minimum | Curve) -> float:
     ------
     ValueError
         If the control does not fit the problem.
+
+    Examples
+    --------
+    >>> from deeplimit import Problem, continuum, data, discrete, expansion
+    >>> problem = Problem(data.scalar(), loss="squared", alpha=0.05)
+    >>> limit = continuum.minimise(problem)
+    >>> net = discrete.minimise(problem, 256, start=limit.control)
+    >>> gap, predicted = net.value - limit.value, expansion.value_constant(problem, limit) / 256
+    >>> abs(gap / predicted - 1) < 0.01
+    True
     """
     return _value_constant(problem, _curve(limit))
 

@@ -314,6 +314,15 @@ def certify(problem: Problem, curve: Curve) -> Certificate:
     References
     ----------
     Derived here from the definitions.
+
+    Examples
+    --------
+    >>> from deeplimit import Problem, continuum, data, pontryagin
+    >>> problem = Problem(data.scalar(), loss="squared", alpha=0.05)
+    >>> limit = continuum.minimise(problem)
+    >>> found = pontryagin.certify(problem, limit.control)
+    >>> found.residual < 1e-6, abs(found.value - limit.value) < 1e-8
+    (True, True)
     """
     _check(problem, curve)
     nodes, weights, edges = _quadrature(curve.basis)

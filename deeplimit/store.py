@@ -15,7 +15,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -26,6 +26,7 @@ from deeplimit.provenance import now
 
 if TYPE_CHECKING:
     import pandas as pd
+    from filelock import BaseFileLock
 
 RESULTS = Path("results")
 ROWS = ".rows"
@@ -84,7 +85,7 @@ def write_atomically(path: Path, text: str) -> None:
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}; what was there is intact") from error
+        raise _unwritable(path, error) from error
 
 
 def read(save: str | Path, texts: Iterable[str] = ()) -> pd.DataFrame:
@@ -193,29 +194,48 @@ def alone(save: str | Path) -> Iterator[None]:
     Raises
     ------
     StoreError
-        If another process computes it.
+        If another process computes it, or its folder cannot be written.
     """
+    lock, holder = _locked(save), _folder(save) / "holder"
+    is_first = lock.lock_counter == 1
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # what goes wrong inside is not for the lock to tell
+            if is_first:
+                holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _locked(save: str | Path) -> BaseFileLock:
+    """The lock of a table, held, and beside it who holds it."""
     from filelock import FileLock, Timeout
 
-    folder = results_path(save, "").parent / ROWS / Path(save).name
+    folder = _folder(save)
+    holder = folder / "holder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", timeout=0, is_singleton=True)
-        with lock:
-            holder = folder / "holder"
-            if lock.lock_counter == 1:
-                holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now()}", encoding="utf-8")
-            yield
-            if lock.lock_counter == 1:
-                holder.unlink(missing_ok=True)
+        lock.acquire()
+        if lock.lock_counter == 1:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now()}", encoding="utf-8")
+        return lock
     except Timeout:
-        who = folder / "holder"
-        text = who.read_text(encoding="utf-8") if who.exists() else "another process"
+        text = holder.read_text(encoding="utf-8", errors="replace") if holder.exists() else "another process"
         raise StoreError(
             f"{results_path(save, '.csv')} is being computed by {text}; wait for it, or choose another --results folder"
         ) from None
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}; what was there is intact") from error
+        raise _unwritable(folder, error) from error
+
+
+def _folder(save: str | Path) -> Path:
+    """The folder of a table's journals."""
+    return results_path(save, "").parent / ROWS / Path(save).name
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be written: {error.strerror or error}; what was there is intact")
 
 
 @dataclass(eq=False)
@@ -259,7 +279,10 @@ class Journal:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
         self.rows.clear()
 
 
@@ -295,7 +318,7 @@ def journal(save: str | Path, parts: Mapping[str, str]) -> Journal:
     StoreError
         If it cannot be read, or its folder cannot be made.
     """
-    folder = results_path(save, "").parent / ROWS / Path(save).name
+    folder = _folder(save)
     path = folder / f"{fingerprint.of_text(dict(parts))}.jsonl"
     found = Journal(path, parts)
     try:
@@ -394,12 +417,15 @@ def set_aside(found: Journal, save: str | Path) -> Path | None:
     """
     table, record = results_path(save, ".csv"), results_path(save, ".json")
     made = found.path.with_name(MADE)
-    if not table.exists() or (made.exists() and made.read_text(encoding="utf-8") == digest(table)):
+    if not table.exists() or (made.exists() and made.read_text(encoding="utf-8", errors="replace") == digest(table)):
         return None
     copy = found.path.with_name(f"{digest(table)}.csv")
-    for path in (table, record):
-        if path.exists():
-            path.replace(copy.with_suffix(path.suffix))
+    try:
+        for path in (table, record):
+            if path.exists():
+                path.replace(copy.with_suffix(path.suffix))
+    except OSError as error:
+        raise _unwritable(copy, error) from error
     return copy
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -132,6 +133,17 @@ def sweep(
         If another process computes the same table, or the disk is full or not to be written; finished rows are intact.
     deeplimit.workers.WorkersError
         If the scheduler cannot be reached or a worker process was killed; finished rows are intact.
+
+    Examples
+    --------
+    >>> from deeplimit import study
+    >>> table = study.sweep(lambda a, b: {"sum": a + b}, a=[1, 2], b=[10, 20], show=["sum"])
+    sum 11
+    sum 21
+    sum 12
+    sum 22
+    >>> table["sum"].tolist()
+    [11, 21, 12, 22]
     """
     if not callable(measure):
         raise TypeError(f"measure must be a function of the axes, got {measure!r}")
@@ -148,6 +160,7 @@ def sweep(
     columns, force = list(show) or [*values, "status"], asked.force if force is None else force
     with nullcontext() if save is None else store.alone(save):
         found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
+        start, already = time.perf_counter(), len(found.found)
         where: dict[str, Any] = {
             "jobs": processes,
             "cluster": cluster or asked.cluster,
@@ -161,7 +174,8 @@ def sweep(
                 progress.advance(task)
         table, remarks = found.finish()
         if save is not None:
-            asked.made[str(results_path(save, ""))] = {"axes": list(values), **remarks}
+            work = {"computed": len(points) - already, "seconds": round(time.perf_counter() - start, 3)}
+            asked.made[str(results_path(save, ""))] = {"axes": list(values), **remarks, **work}
         return table
 
 

@@ -119,6 +119,15 @@ def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
     ----------
     axes
         Of the sweep.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from deeplimit import tables
+    >>> print(tables.text(tables.with_orders(pd.DataFrame({"depth": [8, 16], "value_gap": [0.4, 0.1]}))))
+    depth  value_gap  value_gap order
+        8        0.4
+       16        0.1                2
     """
     if SCALE not in table:
         return table

@@ -221,8 +221,8 @@ def read(results: Path) -> pd.DataFrame:
     return found
 
 
-def inserted(page: str, table: pd.DataFrame) -> str:
-    """A page with the ledger between its two marks.
+def inserted(page: str, table: pd.DataFrame, *, summary: bool = False) -> str:
+    """A page with the ledger, or its summary, between its two marks.
 
     Raises
     ------
@@ -231,6 +231,7 @@ def inserted(page: str, table: pd.DataFrame) -> str:
     """
     if page.count(START) != 1 or page.count(END) != 1:
         raise ValueError(f"the page needs the marks {START!r} and {END!r}, each once")
+    text = claims.summary(table) if summary else claims.markdown(table)
     before, rest = page.split(START)
     after = rest.split(END)[1]
-    return f"{before}{START}\n\n{claims.markdown(table)}\n{END}{after}"
+    return f"{before}{START}\n\n{text}\n{END}{after}"

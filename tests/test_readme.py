@@ -13,27 +13,42 @@ from deeplimit import verify
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n([^`]*)```\s*```text\n([^`]*)```", README)
-IDS = ["sweep", "own data", "law", "noise", "uncertainty", "lipschitz", "rough", "ranks"]
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "studies/README.md", "results/README.md")
+}
+PAGES["CONTRIBUTING.md"] = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    pytest.param(code, printed, id=f"{page} {number}")
+    for page, text in PAGES.items()
+    for number, (code, printed) in enumerate(re.findall(r"```python\n([^`]*)```\s*```text\n([^`]*)```", text))
+]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=IDS)
-def test_an_example_prints_what_readme_says(example: tuple[str, str]) -> None:
+def test_the_pages_have_examples() -> None:
+    """The pattern finds them."""
+    assert len(EXAMPLES) >= 9
+
+
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES)
+def test_an_example_prints_what_its_page_says(
+    code: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each Python block runs as it stands and prints the block after it."""
-    code, printed = example
+    monkeypatch.chdir(tmp_path)
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, "README.md", "exec"), {"__name__": "example"})
     # the error bars are rounding, which differs from machine to machine
     blank = re.compile(r"± \S+")
     assert blank.sub("±", output.getvalue()) == blank.sub("±", printed)
 
 
-def test_every_file_that_readme_links_to_exists() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_links_to_exists(page: str) -> None:
     """A link that leads nowhere sends the reader away."""
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    links = re.findall(r"\]\(([^)#:]+)[^)]*\)", PAGES[page])
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
 def test_readme_names_every_study() -> None:

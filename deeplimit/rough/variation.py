@@ -57,6 +57,14 @@ def p_variation(path: Any, p: float, *, metric: Metric = "euclid") -> tuple[floa
     ----------
     The pruning is in the spirit of A. Korepanov, T. Lyons and P. Zorin-Kranich, whose library `p-var` has radii at all
     dyadic levels; the stacks for numbers are derived here.
+
+    Examples
+    --------
+    >>> from deeplimit import rough
+    >>> square = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
+    >>> value, partition = rough.p_variation(square, 2)
+    >>> round(value**2, 12), partition.tolist()
+    (4.0, [0, 2, 4])
     """
     p = exponent(p)
     if isinstance(metric, str) and metric == "distances":
