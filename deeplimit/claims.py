@@ -23,9 +23,7 @@ STATUSES = ("status", "limit_status")
 COLUMNS = ("id", "statement", "source", "quantity", "predicted", "observed", "tolerance", "holds", "study")
 REMARKS = ("relation", "falsified_by", "reason")
 NUMBERS = ("predicted", "observed", "tolerance")
-<<<<<<< HEAD
 TEXTS = ("id", "statement", "source", "quantity", "falsified_by", "relation")
-=======
 # What the ids begin with, and what these claims are about.
 PARTS = {
     ("T1", "T2"): "states and values at given weights, smooth and rough",
@@ -43,7 +41,6 @@ PARTS = {
     ("L1", "L2", "L3", "H1"): "Lipschitz constants and certified descent; hidden gradients as momenta",
     ("B1", "B2", "B3", "B4", "C1", "C2"): "rough weights and stability; scaling regimes and the stochastic limit",
 }
->>>>>>> db80fe55239ce98eded22142849266c183552961
 SHOWN = ("id", "claim (what is compared)", "predicted", "observed", "used", "holds", "study")
 
 

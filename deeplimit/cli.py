@@ -241,31 +241,20 @@ def ledger(
     summary: Annotated[bool, typer.Option("--summary", help="a line for each part of the ledger")] = False,
 ) -> None:
     """Print the ledger that was last written, or put it into a page such as README.md."""
-<<<<<<< HEAD
-    from deeplimit import verify
-    from deeplimit.store import StoreError, write_atomically
-=======
     from deeplimit import claims, verify
->>>>>>> db80fe55239ce98eded22142849266c183552961
+    from deeplimit.store import StoreError, write_atomically
 
     try:
         found = verify.read(_results(results, None))
         if into is None:
             print(*([claims.summary(found)] if summary else verify.lines(found)), sep="\n")
             return
-<<<<<<< HEAD
-        page = verify.inserted(into.read_text(encoding="utf-8"), found)
+        page = verify.inserted(into.read_text(encoding="utf-8"), found, summary=summary)
         write_atomically(into.resolve(), page)
     except StoreError as error:
         _end(error)
     except (OSError, ValueError) as error:
         _end(f"the ledger cannot be put into {into}: {error}")
-=======
-        page = verify.inserted(into.read_text(encoding="utf-8"), found, summary=summary)
-        into.write_text(page, encoding="utf-8")
-    except (OSError, ValueError, KeyError) as error:
-        _end(f"the ledger cannot be shown: {error}")
->>>>>>> db80fe55239ce98eded22142849266c183552961
 
 
 if __name__ == "__main__":

@@ -179,7 +179,8 @@ def _on_cluster(measure: Measure, points: Mapping[int, Point], address: str) -> 
         from distributed import Client  # an extra, needed here alone
     except ImportError:
         raise WorkersError('a cluster needs dask: pip install "deeplimit[distributed]"') from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told below
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told below
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, ValueError) as error:

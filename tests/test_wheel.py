@@ -102,7 +102,9 @@ def test_the_wheel_has_every_module_and_study_and_nothing_beside_the_package(whe
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"deeplimit"}
     wanted = modules("deeplimit") | {f"deeplimit/{name}" for name in modules("studies")} | {"deeplimit/py.typed"}
-    data = {str(path.relative_to(ROOT)) for path in (ROOT / "deeplimit").rglob("*.j2")}
+    data = {
+        str(path.relative_to(ROOT)) for kind in ("j2", "css", "js") for path in (ROOT / "deeplimit").rglob(f"*.{kind}")
+    }
     assert {name for name in names if ".dist-info/" not in name} == wanted | data
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
