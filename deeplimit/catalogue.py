@@ -30,17 +30,19 @@ class Entry:
     ----------
     path
         Its file.
-    question
-        First paragraph of its docstring, in one line; empty where it has none.
     """
 
     path: Path
-    question: str
 
     @property
     def name(self) -> str:
         """That of its file."""
         return self.path.stem
+
+    @property
+    def question(self) -> str:
+        """First paragraph of its docstring, in one line; empty where it has none."""
+        return question(self.path)
 
 
 def shipped() -> Path:
@@ -69,7 +71,7 @@ def entries(folder: Path | None = None) -> list[Entry]:
     for place in [folder or Path("studies"), *([] if folder else [shipped()])]:
         for path in sorted(place.glob("*.py")):
             if NAME.fullmatch(path.stem) and path.stem not in found and path.is_file():
-                found[path.stem] = Entry(path, question(path))
+                found[path.stem] = Entry(path)
     return list(found.values())
 
 
@@ -95,7 +97,7 @@ def find(name: str, folder: Path | None = None) -> Entry:
     if name.endswith(".py") and NAME.fullmatch(path.stem):
         if not _is_file(path):
             raise CatalogueError(f"there is no file {_short(name)}; a study is given by its name or by its .py file")
-        return Entry(path, question(path))
+        return Entry(path)
     known = {entry.name: entry for entry in entries(folder)}
     if not NAME.fullmatch(name):
         raise CatalogueError(f"{NAMING}, got {_short(name)!r}")

@@ -225,12 +225,13 @@ def verify(
 def report(results: Results = None, studies: Studies = None) -> None:
     """Write results/index.html: the ledger and every study on one page that needs no network."""
     from deeplimit import catalogue, report
+    from deeplimit.store import StoreError
 
     folder = _results(results, studies)
     beside = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
     try:
         print(f"the report is in {report.write(folder, beside)}")
-    except (ValueError, OSError) as error:
+    except (StoreError, ValueError, OSError) as error:
         _end(error)
 
 

@@ -28,7 +28,7 @@ CONNECT = 20  # seconds to wait for a scheduler
 ALONE = 20  # seconds to wait for a worker of a scheduler that has none
 POLL = 2  # seconds between two looks at whether there are workers
 GO_ON = "the same command goes on from the rows that are finished"
-ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[\w.:\[\]-]+:(?P<port>[0-9]{1,5})", re.ASCII)
+ADDRESS = re.compile(r"(tcp|tls|ws|wss)://([\w.-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 class WorkersError(Exception):
