@@ -356,6 +356,16 @@ def test_a_query_is_answered_or_told(home: Path, query: str) -> None:
     is_told(called("table", "halves", "--query", query))
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["9**9**9 > depth", "depth**65 > 1", "'a' * 3 == data", "data * 3 == 'x'", "[8] * 3 == depth", "(2**9)**9 > 1"],
+)
+def test_a_query_that_could_take_for_ever_is_told(home: Path, query: str) -> None:
+    """Towers of powers and texts multiplied are refused before they are computed; these would be quick."""
+    done = called("table", "halves", "--query", query)
+    assert is_told(done) and "a query calculates with numbers, and with powers up to 64" in done.stderr
+
+
 @examples(30)
 @given(columns=st.lists(COLUMNS | WORDS, max_size=4).map(",".join), form=st.sampled_from(tables.FORMATS) | WORDS)
 def test_columns_and_formats_are_found_or_told(home: Path, columns: str, form: str) -> None:
