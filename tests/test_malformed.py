@@ -358,7 +358,7 @@ def test_a_query_is_answered_or_told(home: Path, query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["9**9**9 > depth", "depth**65 > 1", "'a' * 3 == data", "data * 3 == 'x'", "[8] * 3 == depth", "(2**9)**9 > 1"],
+    ["2**3**2 > depth", "depth**65 > 1", "'a' * 3 == data", "data * 3 == 'x'", "[8] * 3 == depth", "(2**9)**9 > 1"],
 )
 def test_a_query_that_could_take_for_ever_is_told(home: Path, query: str) -> None:
     """Towers of powers and texts multiplied are refused before they are computed; these would be quick."""
