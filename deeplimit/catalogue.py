@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from deeplimit import store
 from deeplimit.store import RESULTS, StoreError
 
 PACKAGE = Path(__file__).resolve().parent
-NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)  # of a study: no folder, no dot
+NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)  # of a study: no folder, no dot
+NAMING = "a study is named by letters, digits and underscores or by its .py file"
+MOST_SHOWN = 100  # characters of a name in a message
 
 
 class CatalogueError(ValueError):
@@ -27,17 +30,19 @@ class Entry:
     ----------
     path
         Its file.
-    question
-        First paragraph of its docstring, in one line; empty where it has none.
     """
 
     path: Path
-    question: str
 
     @property
     def name(self) -> str:
         """That of its file."""
         return self.path.stem
+
+    @property
+    def question(self) -> str:
+        """First paragraph of its docstring, in one line; empty where it has none."""
+        return question(self.path)
 
 
 def shipped() -> Path:
@@ -65,16 +70,17 @@ def entries(folder: Path | None = None) -> list[Entry]:
     found: dict[str, Entry] = {}
     for place in [folder or Path("studies"), *([] if folder else [shipped()])]:
         for path in sorted(place.glob("*.py")):
-            if NAME.fullmatch(path.stem) and path.stem not in found:
-                found[path.stem] = Entry(path, question(path))
+            if NAME.fullmatch(path.stem) and path.stem not in found and path.is_file():
+                found[path.stem] = Entry(path)
     return list(found.values())
 
 
 def question(path: Path) -> str:
     """First paragraph of a file's docstring, in one line; the file is read, not run."""
     try:
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    except (OSError, SyntaxError, ValueError):
+        with warnings.catch_warnings(action="ignore"):  # of the parser, on the study's code
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     return " ".join(text.split("\n\n")[0].split())
 
@@ -89,17 +95,42 @@ def find(name: str, folder: Path | None = None) -> Entry:
     """
     path = Path(name) if "\0" not in name else Path()
     if name.endswith(".py") and NAME.fullmatch(path.stem):
-        if not path.is_file():
-            raise CatalogueError(f"there is no file {name}")
-        return Entry(path, question(path))
+        if not _is_file(path):
+            raise CatalogueError(f"there is no file {_short(name)}; a study is given by its name or by its .py file")
+        return Entry(path)
     known = {entry.name: entry for entry in entries(folder)}
     if not NAME.fullmatch(name):
-        raise CatalogueError(f"a study is named by letters, digits and underscores or by its .py file, got {name!r}")
+        raise CatalogueError(f"{NAMING}, got {_short(name)!r}")
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known)) or 'none'}"
-        raise CatalogueError(f"there is no study {name!r}{hint}")
+        raise CatalogueError(f"there is no study {_short(name)!r}{hint}")
     return known[name]
+
+
+def plain(name: str) -> str:
+    """The name of a study that is given by its name or by its file.
+
+    Raises
+    ------
+    CatalogueError
+        If it is no name; a name cannot lead out of its folder.
+    """
+    stem = name[: -len(".py")].rpartition("/")[2] if name.endswith(".py") else name
+    if not NAME.fullmatch(stem):
+        raise CatalogueError(f"{NAMING}, got {_short(name)!r}")
+    return stem
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…"
 
 
 def state(name: str, results: Path) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import difflib
 import typing
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 Namespace = dict[str, Any]
+MOST_SHOWN = 100  # characters of a value in a message
 
 
 class ChangeError(ValueError):
@@ -40,24 +42,26 @@ def parsed(assignments: Iterable[str], namespace: Mapping[str, Any]) -> dict[str
     for text in assignments:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
-            raise ChangeError(f"--set takes NAME=VALUE, got {text!r}")
+            raise ChangeError(f"--set takes NAME=VALUE, got {_short(text)}")
         found[name] = _converted(name, _literal(value), _present(name, namespace))
     return found
 
 
 def _present(name: str, namespace: Mapping[str, Any]) -> Any:
-    capitals = [known for known in namespace if known.isupper() and not known.startswith("_") and known != "QUICK"]
+    capitals = [key for key in namespace if key.isupper() and not key.startswith("_") and key != "QUICK"]
     if name not in capitals:
         close = difflib.get_close_matches(name.upper(), capitals, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        raise ChangeError(f"the study has no constant {name!r}{hint} There are {', '.join(sorted(capitals)) or 'none'}")
+        known = ", ".join(sorted(capitals)) or "none"
+        raise ChangeError(f"the study has no constant {_short(name)}{hint} There are {known}")
     return namespace[name]
 
 
 def _literal(text: str) -> Any:
     """A Python literal; anything else, such as a bare word, is a text."""
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings(action="ignore"):  # of the parser, on texts such as "1or 2"
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
@@ -74,14 +78,27 @@ def _converted(name: str, value: Any, present: Any) -> Any:
     elif isinstance(present, (list, tuple)) and isinstance(value, (list, tuple)):
         return kind(_element(name, entry, present) for entry in value)
     elif isinstance(present, dict) and isinstance(value, dict):
-        return {key: _element(name, entry, list(present.values())) for key, entry in value.items()}
+        keys = [_element(f"the keys of {name}", key, list(present)) for key in value]
+        return {key: _element(name, value[key], list(present.values())) for key in keys}
     elif isinstance(present, (list, tuple, dict)):
         fits = False
     else:
         raise ChangeError(f"{name} is a {kind.__name__}, which the command line cannot write; edit it in the study")
     if not fits:
-        raise ChangeError(f"{name} must be of the type {kind.__name__}, such as {present!r}, got {value!r}")
-    return float(value) if isinstance(present, float) else value
+        raise ChangeError(f"{name} must be of the type {kind.__name__}, such as {present!r}, got {_short(value)}")
+    try:
+        return float(value) if isinstance(present, float) else value
+    except OverflowError:
+        raise ChangeError(f"{name} must be a number below 1.8e308, such as {present!r}, got more") from None
+
+
+def _short(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return f"a {type(value).__name__} of too many digits"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _element(name: str, entry: Any, present: typing.Sequence[Any]) -> Any:
@@ -105,6 +122,11 @@ def applied(namespace: Namespace, changes: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         All constants that are other now: those of `changes` and those that follow from them.
+
+    Raises
+    ------
+    ChangeError
+        If one that follows cannot be computed.
     """
     namespace.update(changes)
     changed = dict(changes)
@@ -117,5 +139,11 @@ def applied(namespace: Namespace, changes: Mapping[str, Any]) -> dict[str, Any]:
         names = {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)}
         if target.id not in changes and names & set(changed):
             code = compile(ast.Expression(value), str(namespace["__file__"]), "eval")
-            namespace[target.id] = changed[target.id] = eval(code, namespace)  # the study's own expression
+            try:
+                namespace[target.id] = changed[target.id] = eval(code, namespace)  # the study's own expression
+            except Exception as error:  # whatever it raises for constants that it was not written for
+                raise ChangeError(
+                    f"{target.id} = {ast.unparse(value)} cannot be computed with {_short(dict(changes))}:"
+                    f" {type(error).__name__}: {error}"
+                ) from error
     return changed

@@ -23,6 +23,7 @@ STATUSES = ("status", "limit_status")
 COLUMNS = ("id", "statement", "source", "quantity", "predicted", "observed", "tolerance", "holds", "study")
 REMARKS = ("relation", "falsified_by", "reason")
 NUMBERS = ("predicted", "observed", "tolerance")
+TEXTS = ("id", "statement", "source", "quantity", "falsified_by", "relation")
 # What the ids begin with, and what these claims are about.
 PARTS = {
     ("T1", "T2"): "states and values at given weights, smooth and rough",
@@ -92,6 +93,9 @@ class Claim:
     relation: str = "="
 
     def __post_init__(self) -> None:
+        for name in TEXTS:
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"claim {self.id!r}: {name} must be a text, got {getattr(self, name)!r}")
         if not self.id or not self.falsified_by:
             raise ValueError(f"claim {self.id or self.statement!r} must have an id and say what would falsify it")
         if self.relation not in RELATIONS:
@@ -100,6 +104,8 @@ class Claim:
             raise ValueError(f"claim {self.id}: tolerance must not be negative, got {self.tolerance}")
         if isinstance(self.doubts, str):
             raise TypeError(f"claim {self.id}: doubts must be a list of sentences, got {self.doubts!r}")
+        if not all(isinstance(doubt, str) for doubt in self.doubts):
+            raise TypeError(f"claim {self.id}: doubts must be sentences, got {self.doubts!r}")
         for number in NUMBERS:
             object.__setattr__(self, number, float(getattr(self, number)))
         object.__setattr__(self, "doubts", tuple(self.doubts))

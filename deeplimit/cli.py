@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -22,9 +23,40 @@ app = typer.Typer(
     help="Do optimal deep networks converge, and how fast?",
 )
 
+
+def _folder(text: str | Path) -> Path:
+    """A folder that is there or can be made."""
+    path = Path(text)
+    if "\0" in str(path) or not str(text).strip():
+        raise typer.BadParameter(f"a folder has a name, such as results, got {str(text)!r}")
+    try:
+        is_other = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} is no folder: {error.strerror}") from None
+    if is_other:
+        raise typer.BadParameter(f"{path} is a file; name a folder, which may not exist yet")
+    return path
+
+
 Name = Annotated[str, typer.Argument(metavar="STUDY", help="name of a study, or its .py file")]
-Studies = Annotated[Path | None, typer.Option(help="folder of the studies; ./studies and those of the package")]
-Results = Annotated[Path | None, typer.Option(help="folder of tables, records and figures; results beside the studies")]
+Studies = Annotated[
+    Path | None,
+    typer.Option(parser=_folder, metavar="FOLDER", help="folder of the studies; ./studies and those of the package"),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        parser=_folder, metavar="FOLDER", help="folder of tables, records and figures; results beside the studies"
+    ),
+]
+
+
+@app.callback()
+def _any_text() -> None:
+    """Print what the screen cannot show by its number, such as a path of undecodable bytes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end(message: object, status: int = WRONG) -> NoReturn:
@@ -109,7 +141,7 @@ def _execute(entry: Entry, options: object) -> None:
     from deeplimit import sources, study, workers
 
     assert isinstance(options, study.Options)
-    file = entry.path.resolve()
+    file = Path(os.path.abspath(entry.path))  # a link's own folder, where its results belong
     if not (options.force or options.draw or (options.quick and options.results is None)):
         save = options.save(file)
         if study.is_finished(save, options.stamp(file)):
@@ -118,7 +150,7 @@ def _execute(entry: Entry, options: object) -> None:
     sources.forget()
     try:
         module = workers.load(file)
-    except Exception as error:  # the study's own
+    except (Exception, SystemExit) as error:  # the study's own
         _end(f"{entry.path} cannot be loaded: {type(error).__name__}: {error}", FAILED)
     if not callable(getattr(module, "main", None)):
         _end(f"{entry.path} is no study: it has no function main(save)", FAILED)
@@ -138,16 +170,14 @@ def table(
     """Show the table of a study."""
     from deeplimit import catalogue, store, tables
 
-    name = Path(name).stem if name.endswith(".py") else name
-    if not catalogue.NAME.fullmatch(name):
-        _end(f"a study is named by letters, digits and underscores or by its .py file, got {name!r}")
-    save = _results(results, studies) / name
     try:
-        found, axes = store.read(save), store.read_record(save).get("axes", [])
-        found = tables.with_orders(found, axes) if orders and form != "csv" else found
+        save = _results(results, studies) / catalogue.plain(name)
+        found = store.read(save)
+        if orders and form != "csv":
+            found = tables.with_orders(found, store.read_record(save).get("axes", []))
         wanted = [column.strip() for column in columns.split(",") if column.strip()]
         print(tables.text(tables.chosen(found, query, wanted), form))
-    except (store.StoreError, tables.TableError) as error:
+    except (catalogue.CatalogueError, store.StoreError, tables.TableError) as error:
         _end(error)
 
 
@@ -196,12 +226,13 @@ def verify(
 def report(results: Results = None, studies: Studies = None) -> None:
     """Write results/index.html: the ledger and every study on one page that needs no network."""
     from deeplimit import catalogue, report
+    from deeplimit.store import StoreError
 
     folder = _results(results, studies)
     beside = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
     try:
         print(f"the report is in {report.write(folder, beside)}")
-    except (ValueError, OSError) as error:
+    except (StoreError, ValueError, OSError) as error:
         _end(error)
 
 
@@ -213,20 +244,19 @@ def ledger(
 ) -> None:
     """Print the ledger that was last written, or put it into a page such as README.md."""
     from deeplimit import claims, verify
+    from deeplimit.store import StoreError, write_atomically
 
-    folder = _results(results, None)
-    path = folder / f"{verify.LEDGER}.csv"
-    if not path.exists():
-        _end(f"there is no {path}; `deeplimit verify` writes it")
     try:
-        found = verify.read(folder)
+        found = verify.read(_results(results, None))
         if into is None:
             print(*([claims.summary(found)] if summary else verify.lines(found)), sep="\n")
             return
         page = verify.inserted(into.read_text(encoding="utf-8"), found, summary=summary)
-        into.write_text(page, encoding="utf-8")
-    except (OSError, ValueError, KeyError) as error:
-        _end(f"the ledger cannot be shown: {error}")
+        write_atomically(into.resolve(), page)
+    except StoreError as error:
+        _end(error)
+    except (OSError, ValueError) as error:
+        _end(f"the ledger cannot be put into {into}: {error}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def digest(content: bytes) -> str:
 
 def of_text(value: Any) -> str:
     """The fingerprint of a value that JSON can write, such as what `plain` returns."""
-    return digest(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+    return digest(json.dumps(value, sort_keys=True, ensure_ascii=False).encode(errors="surrogatepass"))
 
 
 def installed(name: str) -> str:

@@ -8,27 +8,43 @@ after every row. A table that is about to be replaced by rows of another fingerp
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeGuard
 
 from deeplimit import fingerprint
 from deeplimit.provenance import now
 
 if TYPE_CHECKING:
     import pandas as pd
+    from filelock import BaseFileLock
 
 RESULTS = Path("results")
 ROWS = ".rows"
 MADE = "made"  # file with the digest of the table that was last made from a journal
 FLOATS = "%.17g"  # reads back bit for bit
+UNWRITABLE = "backslashreplace"  # what happens to half a character, as a path of undecodable bytes has it
+
+
+BROKEN = ".broken"  # suffix of what was cut away from a journal
+# What a record has where this package reads it; each may be missing, as in records of earlier versions.
+RECORD: Mapping[str, Callable[[Any], bool]] = {
+    "axes": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "claims": lambda value: isinstance(value, list) and all(isinstance(claim, dict) for claim in value),
+    "files": lambda value: isinstance(value, dict) and all(isinstance(old, str) for old in value.values()),
+    "rows": lambda value: isinstance(value, int),
+    "failed": lambda value: isinstance(value, int),
+    **dict.fromkeys(("stamp", "table", "fingerprint", "finished"), lambda value: isinstance(value, str)),
+}
 
 
 class StoreError(Exception):
@@ -36,8 +52,18 @@ class StoreError(Exception):
 
 
 def results_path(save: str | Path, suffix: str) -> Path:
-    """The file of a study: a bare name lies in the folder results, a path where it says."""
+    """The file of a study: a bare name lies in the folder results, a path where it says.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `save` is no text or path, or names no file, such as "" or "..".
+    """
+    if not isinstance(save, (str, os.PathLike)):
+        raise TypeError(f"save must be the name of a table or its path without suffix, got {save!r}")
     path = Path(save)
+    if path.name in ("", "..") or "\0" in str(path):
+        raise ValueError(f"save must end in the name of a table, such as 'results/depth_limit', got {str(save)!r}")
     path = RESULTS / path if path.parent == Path() and not path.is_absolute() else path
     return path.with_name(path.name + suffix)
 
@@ -54,16 +80,21 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_text(text, encoding="utf-8", errors=UNWRITABLE)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}; what was there is intact") from error
+        raise _unwritable(path, error) from error
 
 
-def read(save: str | Path) -> pd.DataFrame:
+def read(save: str | Path, texts: Iterable[str] = ()) -> pd.DataFrame:
     """The table of a study as it was written; numbers bit for bit, an empty text as an empty text.
+
+    Parameters
+    ----------
+    texts
+        Columns whose entries are texts even where they look like numbers or truth values.
 
     Raises
     ------
@@ -74,12 +105,28 @@ def read(save: str | Path) -> pd.DataFrame:
 
     path = results_path(save, ".csv")
     try:
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read()
+        _check_whole(text)
         # the Python engine reads every double exactly
-        return pd.read_csv(path, engine="python", keep_default_na=False, na_values=["nan"])
+        types = dict.fromkeys(texts, str)
+        return pd.read_csv(io.StringIO(text), engine="python", keep_default_na=False, na_values=["nan"], dtype=types)
     except FileNotFoundError:
         raise StoreError(f"there is no table {path}; run the study first") from None
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise StoreError(f"{path} is not a table of a study ({_first_line(error)}); run the study again") from error
+
+
+def _check_whole(text: str) -> None:
+    """A ValueError unless a text is a table with a head and as many entries in every row."""
+    if not text.endswith("\n"):
+        raise ValueError("its last line is cut off" if text else "it is empty")
+    head, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    if not head:
+        raise ValueError("its first line is empty")
+    for number, line in enumerate(lines, 1):
+        if len(line) != len(head):
+            raise ValueError(f"row {number} has {len(line)} entries instead of {len(head)}")
 
 
 def write(save: str | Path, table: pd.DataFrame) -> None:
@@ -100,15 +147,25 @@ def read_record(save: str | Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is not the record of a study ({_first_line(error)})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is not the record of a study ({_first_line(error)}); run the study again") from error
     if not isinstance(content, dict):
-        raise StoreError(f"{path} is not the record of a study, but a {type(content).__name__}")
+        raise StoreError(f"{path} is not the record of a study, but a {type(content).__name__}; run the study again")
+    for name, holds in RECORD.items():
+        if name in content and not holds(content[name]):
+            raise StoreError(
+                f"{path} is not the record of a study, its {name} is {_short(content[name])}; run the study again"
+            )
     return content
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= fingerprint.MOST_SHOWN else f"{text[: fingerprint.MOST_SHOWN]}…"
 
 
 def digest(path: Path) -> str:
@@ -137,29 +194,48 @@ def alone(save: str | Path) -> Iterator[None]:
     Raises
     ------
     StoreError
-        If another process computes it.
+        If another process computes it, or its folder cannot be written.
     """
+    lock, holder = _locked(save), _folder(save) / "holder"
+    is_first = lock.lock_counter == 1
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # what goes wrong inside is not for the lock to tell
+            if is_first:
+                holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _locked(save: str | Path) -> BaseFileLock:
+    """The lock of a table, held, and beside it who holds it."""
     from filelock import FileLock, Timeout
 
-    folder = results_path(save, "").parent / ROWS / Path(save).name
+    folder = _folder(save)
+    holder = folder / "holder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", timeout=0, is_singleton=True)
-        with lock:
-            holder = folder / "holder"
-            if lock.lock_counter == 1:
-                holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now()}", encoding="utf-8")
-            yield
-            if lock.lock_counter == 1:
-                holder.unlink(missing_ok=True)
+        lock.acquire()
+        if lock.lock_counter == 1:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now()}", encoding="utf-8")
+        return lock
     except Timeout:
-        who = folder / "holder"
-        text = who.read_text(encoding="utf-8") if who.exists() else "another process"
+        text = holder.read_text(encoding="utf-8", errors="replace") if holder.exists() else "another process"
         raise StoreError(
             f"{results_path(save, '.csv')} is being computed by {text}; wait for it, or choose another --results folder"
         ) from None
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}; what was there is intact") from error
+        raise _unwritable(folder, error) from error
+
+
+def _folder(save: str | Path) -> Path:
+    """The folder of a table's journals."""
+    return results_path(save, "").parent / ROWS / Path(save).name
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be written: {error.strerror or error}; what was there is intact")
 
 
 @dataclass(eq=False)
@@ -193,7 +269,7 @@ class Journal:
             new = not self.path.exists()
             with self.path.open("a", encoding="utf-8") as file:
                 lines = ([{"parts": dict(self.parts)}] if new else []) + [{"key": key, "row": values}]
-                _append(file, "".join(_line(content) for content in lines))
+                _append(file, "".join(_line(content, self.path.stem) for content in lines))
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror or error}; the {len(self.rows)}"
@@ -203,13 +279,21 @@ class Journal:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
         self.rows.clear()
 
 
-def _line(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, ensure_ascii=False)
-    return f"{hashlib.sha256(text.encode()).hexdigest()[:8]} {text}\n"
+def _line(content: Mapping[str, Any], name: str) -> str:
+    text = json.dumps(content)
+    return f"{_check(text, name)} {text}\n"
+
+
+def _check(text: str, name: str) -> str:
+    """The checksum of a line in the journal of a name, which a line of another journal does not have."""
+    return hashlib.sha256(f"{name} {text}".encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def _append(file: IO[str], text: str) -> None:
@@ -225,14 +309,16 @@ def _append(file: IO[str], text: str) -> None:
 
 
 def journal(save: str | Path, parts: Mapping[str, str]) -> Journal:
-    """The journal of a table for a fingerprint, with the rows it has; a line that was cut off is cut away.
+    """The journal of a table for a fingerprint, with the rows it has, up to the first line that is cut off or broken.
+
+    A line that was cut off is cut away; where more lines follow a broken one, they are kept beside as NAME.broken.
 
     Raises
     ------
     StoreError
         If it cannot be read, or its folder cannot be made.
     """
-    folder = results_path(save, "").parent / ROWS / Path(save).name
+    folder = _folder(save)
     path = folder / f"{fingerprint.of_text(dict(parts))}.jsonl"
     found = Journal(path, parts)
     try:
@@ -243,13 +329,22 @@ def journal(save: str | Path, parts: Mapping[str, str]) -> Journal:
                 good += size
                 if "row" in content:
                     found.rows[content["key"]] = content["row"]
-            if good < path.stat().st_size:
-                os.truncate(path, good)
-            if not good:
-                path.unlink()
+            _cut(path, good)
     except OSError as error:
         raise StoreError(f"{folder} cannot be used: {error.strerror or error}") from error
     return found
+
+
+def _cut(path: Path, good: int) -> None:
+    """Keep the first bytes of a journal; more than one broken line goes beside it rather than to be lost."""
+    rest = path.read_bytes()[good:]
+    if b"\n" in rest:
+        with path.with_suffix(BROKEN).open("ab") as file:
+            file.write(rest)
+    if rest:
+        os.truncate(path, good)
+    if not good:
+        path.unlink()
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
@@ -257,13 +352,22 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
     for line in path.read_bytes().splitlines(keepends=True):
         try:
             check, text = line.decode().split(" ", 1)
-            whole = text.endswith("\n") and hashlib.sha256(text[:-1].encode()).hexdigest()[:8] == check
+            whole = text.endswith("\n") and _check(text[:-1], path.stem) == check
             content = json.loads(text) if whole else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return
-        if not isinstance(content, dict):
+        if not _is_line(content):
             return
         yield content, len(line)
+
+
+def _is_line(content: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a line of a journal says what the fingerprint is made of, or is a row with its key."""
+    if not isinstance(content, dict):
+        return False
+    if "parts" in content:
+        return isinstance(content["parts"], dict)
+    return isinstance(content.get("key"), str) and isinstance(content.get("row"), dict)
 
 
 def keys(points: list[dict[str, Any]]) -> list[str]:
@@ -300,7 +404,7 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:
     """The rows so far as the table that people read; beside the journal a note that this table is made from it."""
     text = table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
-    write_atomically(found.path.with_name(MADE), fingerprint.digest(text.encode()))
+    write_atomically(found.path.with_name(MADE), fingerprint.digest(text.encode(errors=UNWRITABLE)))
     write_atomically(results_path(save, ".csv"), text)
 
 
@@ -313,12 +417,15 @@ def set_aside(found: Journal, save: str | Path) -> Path | None:
     """
     table, record = results_path(save, ".csv"), results_path(save, ".json")
     made = found.path.with_name(MADE)
-    if not table.exists() or (made.exists() and made.read_text(encoding="utf-8") == digest(table)):
+    if not table.exists() or (made.exists() and made.read_text(encoding="utf-8", errors="replace") == digest(table)):
         return None
     copy = found.path.with_name(f"{digest(table)}.csv")
-    for path in (table, record):
-        if path.exists():
-            path.replace(copy.with_suffix(path.suffix))
+    try:
+        for path in (table, record):
+            if path.exists():
+                path.replace(copy.with_suffix(path.suffix))
+    except OSError as error:
+        raise _unwritable(copy, error) from error
     return copy
 
 

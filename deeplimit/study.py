@@ -10,6 +10,7 @@ import argparse
 import itertools
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -126,8 +127,8 @@ def sweep(
 
     Raises
     ------
-    ValueError
-        Without axes, with an empty axis, or with fewer than one job.
+    ValueError, TypeError
+        Without a function or axes, with an empty axis or one that is no list, or with fewer than one job.
     deeplimit.store.StoreError
         If another process computes the same table, or the disk is full or not to be written; finished rows are intact.
     deeplimit.workers.WorkersError
@@ -144,13 +145,15 @@ def sweep(
     >>> table["sum"].tolist()
     [11, 21, 12, 22]
     """
-    values = {name: list(axis) for name, axis in axes.items()}
+    if not callable(measure):
+        raise TypeError(f"measure must be a function of the axes, got {measure!r}")
+    values = {name: _values(f"axis {name}", axis) for name, axis in axes.items()}
     if not values or not all(values.values()):
         raise ValueError(f"a sweep needs at least one axis and a value on each, got {values}")
     asked = _settings()
-    jobs = asked.jobs if jobs is None else jobs
-    if jobs < 1:
-        raise ValueError(f"jobs must be a whole number, at least 1, got {jobs!r}")
+    processes: Any = asked.jobs if jobs is None else jobs
+    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
+        raise ValueError(f"jobs must be a whole number, at least 1, got {processes!r}")
     points = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
     if save is not None and asked.draw:
         return rows.kept(measure, points, save)
@@ -159,7 +162,7 @@ def sweep(
         found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
         start, already = time.perf_counter(), len(found.found)
         where: dict[str, Any] = {
-            "jobs": jobs,
+            "jobs": processes,
             "cluster": cluster or asked.cluster,
             "file": asked.file,
             "changes": asked.changes,
@@ -176,6 +179,13 @@ def sweep(
         return table
 
 
+def _values(name: str, found: Any) -> list[Any]:
+    """The values of a list or of whatever else gives values one by one, but a text."""
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+        raise TypeError(f"{name} must be a list of values, such as [{found!r}], got {found!r}")
+    return list(found)
+
+
 def record(
     save: str | Path, constants: Mapping[str, Any], *, claims: Iterable[claims_.Claim] = (), **remarks: Any
 ) -> Path:
@@ -186,11 +196,21 @@ def record(
     Returns
     -------
     Path of the JSON file.
+
+    Raises
+    ------
+    TypeError
+        If the constants are no mapping, or what is claimed is no claim.
     """
     asked, path = _settings(), results_path(save, ".json")
     if asked.draw:
         return path
-    found = list(claims)
+    if not isinstance(constants, Mapping):
+        raise TypeError(f"constants must be a mapping of names to values, got {constants!r}")
+    found = _values("claims", claims)
+    strangers = [claim for claim in found if not isinstance(claim, claims_.Claim)]
+    if strangers:
+        raise TypeError(f"claims must be a list of Claim, got {strangers[0]!r} in it")
     for claim in found:
         print(claim)
     content = {
@@ -204,8 +224,15 @@ def record(
         "files": sources.read(),
         **provenance.here(),
     }
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_atomically(path, json.dumps(_with_texts_as_keys(content), indent=2, ensure_ascii=False, default=str) + "\n")
     return path
+
+
+def _with_texts_as_keys(value: Any) -> Any:
+    """A value of a record with the keys that JSON has: texts."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_texts_as_keys(entry) for key, entry in value.items()}
+    return [_with_texts_as_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def constants(namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,7 +267,7 @@ class Options:
     def save(self, file: Path) -> Path:
         """Where the results of a study's file go, without suffix."""
         home = file.parent.parent if file.parent.name == "studies" else file.parent
-        home = Path() if home == fingerprint.PACKAGE else home
+        home = Path() if home.resolve() == fingerprint.PACKAGE else home
         temporary = self.quick and not self.draw
         return (self.results or (Path(tempfile.mkdtemp()) if temporary else home / RESULTS)) / file.stem
 
@@ -256,16 +283,14 @@ def is_finished(save: str | Path, stamp: str) -> bool:
     """Whether table and record of a study are there, whole, and made by the same file, options, data and versions."""
     try:
         found = store.read_record(save)
-    except StoreError:
+        return (
+            found.get("stamp") == stamp
+            and not found.get("failed", 1)
+            and found.get("table", "") == store.digest(results_path(save, ".csv"))
+            and all(sources.digest(path) == old for path, old in found.get("files", {}).items())
+        )
+    except (StoreError, OSError, ValueError):
         return False
-    read_files = found.get("files", {})
-    return (
-        found.get("stamp") == stamp
-        and not found.get("failed", 1)
-        and found.get("table", "") == store.digest(results_path(save, ".csv"))
-        and isinstance(read_files, dict)
-        and all(sources.digest(path) == old for path, old in read_files.items())
-    )
 
 
 def finished_line(save: Path) -> str:
@@ -286,9 +311,9 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
         With the line: after Ctrl-C (status 130), a wrong `--set` (2), or an error (1), whose traceback is then in
         NAME.failed/main.txt. Rows that were finished are kept in each case.
     """
-    file = Path(namespace["__file__"]).resolve()
+    file = Path(os.path.abspath(namespace["__file__"]))  # a link's own folder, where its results belong
     try:
-        smaller = namespace.get("QUICK", {}) if options.quick else {}
+        smaller = _smaller(namespace) if options.quick else {}
         namespace.update(smaller)
         wanted = changes_.parsed(options.assignments, namespace)
         changed = {**smaller, **changes_.applied(namespace, wanted)}
@@ -315,6 +340,14 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
     print(f"{'figures' if options.draw else 'table, record and figures'} are in {save.parent}")
 
 
+def _smaller(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The constants of a quick run."""
+    smaller = namespace.get("QUICK", {})
+    if not isinstance(smaller, dict) or not all(isinstance(name, str) for name in smaller):
+        raise changes_.ChangeError(f"QUICK must be a mapping of the study's constants to smaller ones, got {smaller!r}")
+    return smaller
+
+
 def _traceback(save: Path) -> str:
     """Keep the traceback of the error that ended a study; where it is, for the last line."""
     path = results_path(save, ".failed") / "main.txt"
@@ -326,13 +359,16 @@ def _traceback(save: Path) -> str:
 
 
 def _end(line: str, status: int) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
     sys.exit(status)
 
 
 def _stopped(save: Path) -> str:
     table = results_path(save, ".csv")
-    count = len(read(save)) if table.exists() else 0
+    try:
+        count = len(read(save))
+    except StoreError:
+        count = 0
     if not count:
         return "stopped before any row was finished"
     return f"stopped; {count} rows are in {table}, and the same command with --results {save.parent} goes on from them"
@@ -346,7 +382,8 @@ def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[
     constant; `--results` names the folder; `--jobs` and `--cluster` spread the rows; `--force` computes them anew.
     Ctrl-C stops and says how to go on.
     """
-    parser = argparse.ArgumentParser(description=str(namespace["__doc__"]).splitlines()[0], allow_abbrev=False)
+    description = next(iter(str(namespace.get("__doc__") or "").splitlines()), "")
+    parser = argparse.ArgumentParser(description=description.replace("%", "%%"), allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="a smaller study, by default into a temporary folder")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="replace a constant")
     parser.add_argument("--results", type=Path, help="folder of the table, the record and the figures")

@@ -6,6 +6,7 @@ import ast
 import difflib
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ EXAMPLE = "depth >= 64 and data == 'moons'"
 NOT_GAPS = ("limit_error", "error_bar", "gap_error")
 FLOORS = {"control": "control_error", "head": "control_error", "state": "control_error"}
 VALUE_FLOOR = ("error_bar", "limit_error")
+MOST_POWER = 64
 FLOOR = 100  # an order is shown where the gap is so many times the solvers' error
 SAFE = (
     *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare, ast.Eq, ast.NotEq),
@@ -48,12 +50,13 @@ def chosen(table: pd.DataFrame, query: str = "", columns: Sequence[str] = ()) ->
     TableError
         For a query that is none, and for a column that there is not.
     """
+    columns = list(dict.fromkeys(columns))
     unknown = [name for name in columns if name not in table]
     if unknown:
         raise TableError(_no_column(unknown[0], table))
     if query:
         table = table[_mask(table, query)]
-    return table[list(columns)] if columns else table
+    return table[columns] if columns else table
 
 
 def _no_column(name: str, table: pd.DataFrame) -> str:
@@ -64,7 +67,8 @@ def _no_column(name: str, table: pd.DataFrame) -> str:
 
 def _mask(table: pd.DataFrame, query: str) -> Any:
     try:
-        tree = ast.parse(query.strip(), mode="eval")
+        with warnings.catch_warnings(action="ignore"):  # of the parser, on texts such as "1or 2"
+            tree = ast.parse(query.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise TableError(
             f"a query is a comparison such as \"depth >= 64 and data == 'moons'\", got {query!r}"
@@ -74,13 +78,35 @@ def _mask(table: pd.DataFrame, query: str) -> Any:
             raise TableError(f"a query compares columns with numbers and texts, no {type(node).__name__}: {query!r}")
         if isinstance(node, ast.Name) and node.id not in table:
             raise TableError(_no_column(node.id, table))
+        if isinstance(node, ast.BinOp):
+            _check_arithmetic(node, table, query)
     try:
-        mask: Any = table.eval(query, engine="python")
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            mask: Any = table.eval(query.strip(), engine="python")
     except Exception as error:  # whatever pandas finds in a text from outside
-        raise TableError(f"the query {query!r} cannot be answered: {str(error).splitlines()[0]}") from None
-    if np.ndim(mask) != 1 or np.asarray(mask).dtype.kind != "b":
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TableError(f"the query {query!r} cannot be answered ({why}); one that can is {EXAMPLE}") from None
+    if np.shape(mask) != (len(table),) or np.asarray(mask).dtype.kind != "b":
         raise TableError(f"a query is true or false for each row, and {query!r} is not")
     return mask
+
+
+def _check_arithmetic(node: ast.BinOp, table: pd.DataFrame, query: str) -> None:
+    """A TableError unless it is arithmetic of numbers that is done at once: no "a" * 10**9, no 9**9**9."""
+    small = isinstance(node.op, ast.Pow) and not (
+        isinstance(node.left, (ast.Name, ast.Constant))
+        and isinstance(node.right, ast.Constant)
+        and isinstance(node.right.value, (int, float))
+        and abs(node.right.value) <= MOST_POWER
+    )
+    for side in (node.left, node.right):
+        numbers = not isinstance(side, (ast.Constant, ast.List, ast.Tuple)) or (
+            isinstance(side, ast.Constant) and isinstance(side.value, (int, float))
+        )
+        if isinstance(side, ast.Name):
+            numbers = table[side.id].dtype.kind in "iufb"
+        if small or not numbers:
+            raise TableError(f"a query calculates with numbers, and with powers up to {MOST_POWER}, got {query!r}")
 
 
 def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
@@ -105,7 +131,10 @@ def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
     """
     if SCALE not in table:
         return table
+    if table[SCALE].dtype.kind not in "iuf":
+        return table
     gaps = [str(name) for name in table if _is_gap(str(name)) and table[name].dtype.kind == "f"]
+    gaps = [gap for gap in gaps if f"{gap} order" not in table]
     texts = [name for name in table if table[name].dtype.kind == "O" and name not in ("status", "limit_status")]
     groups = [name for name in dict.fromkeys([*axes, *texts]) if name in table and name not in (SCALE, "row")]
     found = table.copy()
@@ -132,8 +161,9 @@ def _is_gap(name: str) -> bool:
 def _floor(rows: pd.DataFrame, gap: str) -> np.ndarray:
     """The solvers' error in a gap, zero where the table has no column for it."""
     control = FLOORS.get(gap.split("_")[0])
-    names = [control] if control else list(VALUE_FLOOR)
-    return sum((rows[name].to_numpy(dtype=float) for name in names if name in rows), np.zeros(len(rows)))
+    names = [name for name in ([control] if control else VALUE_FLOOR) if name in rows]
+    known = [name for name in names if rows[name].dtype.kind in "iuf"]
+    return sum((rows[name].to_numpy(dtype=float) for name in known), np.zeros(len(rows)))
 
 
 def text(table: pd.DataFrame, form: str = "text") -> str:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -20,9 +21,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from deeplimit import claims
+from deeplimit import claims, store
 from deeplimit.claims import Claim
-from deeplimit.study import write
+from deeplimit.store import StoreError, write
 
 LEDGER = "claims"
 TRUE, FALSE, UNDECIDED = 0, 1, 3  # exit codes; 2 is that of a wrong command line
@@ -40,7 +41,7 @@ def studies(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    found = {path.stem: path for path in sorted(folder.glob("*.py")) if _makes_claims(path)}
+    found = {path.stem: path for path in sorted(folder.glob("*.py")) if path.is_file() and _makes_claims(path)}
     unknown = [name for name in only if name not in found]
     if unknown:
         raise ValueError(f"no study {unknown[0]!r} with claims in {folder}; there are {', '.join(found) or 'none'}")
@@ -51,8 +52,9 @@ def studies(folder: Path, only: Sequence[str] = ()) -> list[Path]:
 
 def _makes_claims(path: Path) -> bool:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError:
+        with warnings.catch_warnings(action="ignore"):  # of the parser, on the study's code
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True  # it will fail when it runs, and its row says so
     return any(isinstance(node, ast.FunctionDef) and node.name == "claims" for node in tree.body)
 
@@ -150,7 +152,7 @@ def gather(results: Path, runs: Iterable[Run] = (), studies: Iterable[str] | Non
 def _recorded(path: Path) -> list[Claim]:
     try:
         return claims.from_records(json.loads(path.read_text(encoding="utf-8")).get("claims", []))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         return [_missing(path.stem, f"{path.name} is not the record of a study: {error}")]
 
 
@@ -199,11 +201,24 @@ def lines(table: pd.DataFrame) -> list[str]:
 
 
 def read(results: Path) -> pd.DataFrame:
-    """The ledger as it was written."""
-    text = ["reason", "holds"]
-    return pd.read_csv(
-        results / f"{LEDGER}.csv", dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=["nan"]
-    )
+    """The ledger as it was written.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or the file is not a ledger.
+    """
+    path = results / f"{LEDGER}.csv"
+    if not path.exists():
+        raise StoreError(f"there is no {path}; `deeplimit verify` writes it")
+    columns = (*claims.COLUMNS, *claims.REMARKS)
+    found = store.read(results / LEDGER, texts=[name for name in columns if name not in claims.NUMBERS])
+    missing = [name for name in columns if name not in found]
+    texts = [name for name in claims.NUMBERS if name in found and found[name].dtype.kind not in "iuf"]
+    if len(found) and (missing or texts):
+        what = f"it has no {missing[0]}" if missing else f"its {texts[0]} is no number"
+        raise StoreError(f"{path} is not the ledger ({what}); `deeplimit verify` writes it")
+    return found
 
 
 def inserted(page: str, table: pd.DataFrame, *, summary: bool = False) -> str:

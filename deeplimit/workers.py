@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
+import re
 import sys
+import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,10 @@ from deeplimit import fingerprint
 Point = Mapping[str, Any]
 Measure = Callable[..., Mapping[str, Any]]
 CONNECT = 20  # seconds to wait for a scheduler
+ALONE = 20  # seconds to wait for a worker of a scheduler that has none
+POLL = 2  # seconds between two looks at whether there are workers
+GO_ON = "the same command goes on from the rows that are finished"
+ADDRESS = re.compile(r"(tcp|tls|ws|wss)://([\w.-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 class WorkersError(Exception):
@@ -147,42 +155,67 @@ def _in_processes(measure: Measure, points: Mapping[int, Point], jobs: int) -> I
     from joblib import Parallel, delayed, parallel_config  # slow to load
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed", UserWarning)  # after Ctrl-C
     with parallel_config(backend="loky", inner_max_num_threads=1):
         pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
         try:
             yield from pool(delayed(make)(measure, number, point) for number, point in points.items())
         except TerminatedWorkerError as error:
             raise WorkersError(
-                "a worker process was killed, perhaps for want of memory; fewer --jobs need less of it"
+                f"a worker process was killed, perhaps for want of memory, of which fewer --jobs need less; {GO_ON}"
             ) from error
 
 
+def _check_address(address: Any) -> None:
+    """A WorkersError unless it is the address of a scheduler: without one, dask would start workers of its own."""
+    found = ADDRESS.fullmatch(address) if isinstance(address, str) else None
+    if found is None or not 0 < int(found["port"]) < 2**16:
+        raise WorkersError(f"the cluster must be a dask scheduler's address, tcp://HOST:PORT, got {address!r}")
+
+
 def _on_cluster(measure: Measure, points: Mapping[int, Point], address: str) -> Iterator[Made]:
+    _check_address(address)
     try:
-        from distributed import Client, as_completed  # an extra, needed here alone
+        from distributed import Client  # an extra, needed here alone
     except ImportError:
         raise WorkersError('a cluster needs dask: pip install "deeplimit[distributed]"') from None
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told below
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, ValueError) as error:
-        raise WorkersError(f"no dask scheduler answers at {address!r} ({error}); start `dask scheduler`") from None
+        raise WorkersError(
+            f"no dask scheduler answers at {address} ({error}); start `dask scheduler`, which prints its address"
+        ) from None
     with client:
         futures = [client.submit(make, measure, number, point, pure=False) for number, point in points.items()]
+        pending = set(futures)
         try:
-            for future in as_completed(futures):
-                yield _result(future)
+            while pending:
+                done = _finished(client, pending)
+                pending -= set(done)
+                yield from done.values()
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be what has gone
                 client.cancel(futures)
 
 
-def _result(future: Any) -> Made:
-    from distributed import CancelledError, KilledWorker
+def _finished(client: Any, pending: set[Any]) -> dict[Any, Made]:
+    """Some rows that are finished, as soon as there are any; it waits as long as there is somebody to compute them."""
+    from distributed import CancelledError, KilledWorker, wait
 
-    try:
-        made: Made = future.result()
-    except KilledWorker as error:
-        raise WorkersError(f"a row killed every worker it was given to: {error}") from None
-    except CancelledError:
-        raise WorkersError("the scheduler has gone") from None
-    return made
+    last_seen = time.monotonic()
+    while True:
+        try:
+            done = wait(pending, timeout=POLL, return_when="FIRST_COMPLETED").done
+            return {future: future.result(timeout=POLL) for future in done}
+        except TimeoutError:
+            pass  # no row is finished, or one was lost with its worker
+        except KilledWorker as error:
+            raise WorkersError(f"a row killed every worker that it was given to ({error}); {GO_ON}") from None
+        except (CancelledError, OSError, RuntimeError):
+            raise WorkersError(f"the scheduler has gone; start another, and {GO_ON}") from None
+        with contextlib.suppress(OSError, RuntimeError):  # a scheduler that has gone is told above
+            last_seen = time.monotonic() if client.nthreads() else last_seen
+        if time.monotonic() - last_seen > ALONE:
+            raise WorkersError(f"the scheduler has no worker left; start `dask worker`, and {GO_ON}")

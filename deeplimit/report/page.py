@@ -18,14 +18,14 @@ from markupsafe import Markup
 
 from deeplimit import claims, verify
 from deeplimit.report import cells, figures, source
-from deeplimit.study import write_atomically
+from deeplimit.store import StoreError, write_atomically
 
 PAGE = "index.html"
 FIRST = 10  # rows of a table that are shown at once
 VERDICTS = ("true", "false", "undecided")
 OWN_KEYS = ("study", "finished", "constants", "claims", "versions", "commit", "machine", "command")  # of every record
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'"  # of what the browser may load, besides style and script
-UNREADABLE = (OSError, ValueError, TypeError, AttributeError, KeyError, SyntaxError)
+UNREADABLE = (StoreError, OSError, ValueError, TypeError, AttributeError, KeyError, SyntaxError)
 
 T = TypeVar("T")
 
