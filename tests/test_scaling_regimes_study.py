@@ -16,12 +16,11 @@ from deeplimit.rough import diffusion, scaling
 from deeplimit.rough.diffusion import Noise
 
 SMALL: dict[str, Any] = {
-    "DEPTHS": [16, 32, 64],
-    "FEATURES": 3,
-    "POINTS": 20,
+    "DEPTHS": [32, 64, 128],
+    "FEATURES": 8,
+    "POINTS": 30,
     "EPOCHS": 30,
-    "BATCH": 20,
-    "SEEDS": 2,
+    "SEEDS": 1,
     "GIVEN_DEPTHS": [64, 256, 1024],
     "NOISE_DEPTHS": [32, 64, 128, 256],
     "FINE": 1024,
