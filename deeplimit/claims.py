@@ -185,8 +185,7 @@ def doubts(table: pd.DataFrame, *axes: str, trusted: Sequence[str] = CERTIFIED) 
 
 
 def ledger(studies: Mapping[str, Iterable[Claim]]) -> pd.DataFrame:
-    """One row per claim: `id, statement, source, quantity, predicted, observed, tolerance, holds, study`, then
-    `relation, falsified_by, reason`.
+    """One row per claim, with the columns of `COLUMNS` and then those of `REMARKS`.
 
     Raises
     ------

@@ -105,7 +105,9 @@ class Oscillation:
         return (moved, -1.0) if self.mean > 0 else (1.0, -moved)
 
     def problem(self, alpha: float) -> Problem:
-        """The problem whose targets make A and B optimal for α ∫ k²: ∂/∂A and ∂/∂B of
+        """The problem whose targets make A and B optimal for α ∫ k².
+
+        ∂/∂A and ∂/∂B of
 
             (e^A − y₁)² + (−e^(−B) − y₂)² + α (A + B)²
 

@@ -1,4 +1,4 @@
-"""What deep networks will be, predicted from the continuum alone: their minimum and minimiser to second order,
+"""What deep networks will be, predicted from the continuum alone: their minimum and minimiser to second order.
 
     min E_n = min E_∞ + e₁/n + O(n⁻²),   Θ^(n)_i = Θ*(t_i) + η(t_i)/n + O(n⁻²),   D²E_∞(Θ*) η = −De₁(Θ*).
 

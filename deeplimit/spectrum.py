@@ -100,8 +100,10 @@ def _improved(product: Operator, near: Vector, B: Operator) -> tuple[float, Vect
 
 
 def _resolved(value: float) -> float:
-    """The residual at which an eigenvalue is known: the gap to others is at most that to their cluster at 2, and the
-    sign must be certain."""
+    """The residual at which an eigenvalue is known.
+
+    The gap to others is at most that to their cluster at 2, and the sign must be certain.
+    """
     return LOWEST_TOL * min(1.0, math.sqrt(abs(2 - value)), 100 * abs(value))
 
 

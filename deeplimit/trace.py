@@ -55,8 +55,9 @@ def weights(nets: Mapping[int, Minimum], limit: Minimum, *, entries: int = 3) ->
 
 
 def states(problem: Problem, nets: Mapping[int, Minimum], limit: Minimum) -> pd.DataFrame:
-    """The data on their way through the layers: columns depth, sample, label, t, x1, x2, …
+    """The data on their way through the layers.
 
+    Columns are depth, sample, label, t, x1, x2, …;
     `label` is the number of the largest column of y, or y itself where it has one column.
     """
     y = problem.data.y

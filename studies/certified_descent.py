@@ -122,6 +122,7 @@ def region(case: str, radius: float) -> Balls:
 
 
 def start(case: str) -> Tensor:
+    """Where descent starts: a random point of half the region."""
     return Balls(objective(case).chain, RADIUS / 2, RADIUS / 2).draw(1, SEED)[0]
 
 

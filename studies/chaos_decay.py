@@ -71,6 +71,7 @@ def expanded(w: float, time: float, mean: float, spread: float, germ: str = "uni
 
 @cache
 def coefficients(case: str) -> np.ndarray:
+    """Coefficients ẑ_k of a case."""
     return expanded(*CASES[NAMES.index(case)])
 
 
@@ -81,6 +82,7 @@ def coefficient_row(case: str, k: float) -> Row:
 
 
 def gaussian_row(case: str, k: float) -> Row:
+    """A coefficient in Hermite polynomials, and the decay that the strip of analyticity predicts."""
     growth, mean, spread = GAUSSIAN[case]
     value = expanded(1.0, growth, mean, spread, "gaussian")[int(k)]
     return {"value": value, "predicted": decay.strip(growth, mean, spread)}

@@ -414,6 +414,7 @@ def curve(case: str) -> Curve:
 
 @cache
 def flow_problem(case: str) -> Problem:
+    """The problem whose minimiser makes the flow of a case."""
     points = data.ring() if case.startswith("d = 2") else data.iris(features=3)
     return Problem(points, activation=TANH, loss="softmax")
 
@@ -484,11 +485,13 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 
 
 def of(table: pd.DataFrame, part: str, quantity: str = "") -> pd.DataFrame:
+    """Rows of a part, and of a quantity, by depth."""
     rows = table[(table["part"] == part) & ((table["quantity"] == quantity) | (quantity == ""))]
     return rows.sort_values("depth")
 
 
 def at_most_one(name: str, statement: str, what: str, quotients: pd.Series, why: tuple[str, ...]) -> Claim:
+    """The claim that no norm found is above its bound."""
     wrong = "one norm above its bound"
     return Claim(name, statement, AFTER, what, 1.0, largest(quotients), ROUNDING, wrong, why, "≤")
 

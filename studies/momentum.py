@@ -179,7 +179,7 @@ def rho(case: str, x: Array) -> tuple[Array, Array, Array]:
 
 
 def phi(case: str, z: Array, epsilon: float) -> Array:
-    """φ(z) = z + ε ρ(z) + ε² ρ₂(z) + …"""
+    """An activation near the identity: φ(z) = z + ε ρ(z) + O(ε²)."""
     root = math.sqrt(epsilon)
     return np.tanh(root * z) / root if case.startswith("tanh") else z + epsilon * np.sin(z)
 

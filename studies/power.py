@@ -93,7 +93,9 @@ def fading_terms(alpha: float, depth: float) -> tuple[float, float]:
 
 
 def fading(alpha: float, depth: float) -> float:
-    """‖b'‖ at the minimiser of (h Σ tanh b_i − 1)² + α n Σ|Δb|² for small α, large n and a start held near 0:
+    """‖b'‖ at the minimiser of (h Σ tanh b_i − 1)² + α n Σ|Δb|² for small α, large n and a start held near 0.
+
+    It is
 
         √2 a^(2/3) α^(−1/6) (1 − π²/(16 a^(4/3)) w + 1/(12 a^(2/3) n w)),  a = asinh 1,  w = α^(1/3).
 

@@ -104,6 +104,7 @@ def basis(name: str) -> Basis:
 
 @cache
 def robust(name: str, spread: float, depth: int) -> Robustness:
+    """The random loss of a trained network."""
     return robustness.measure(PROBLEMS[name], minimum(name, depth), spread, basis(name))
 
 

@@ -113,6 +113,7 @@ def increments(hurst: float, width: int, seed: int) -> np.ndarray:
 
 
 def input_point(width: int) -> np.ndarray:
+    """Where every network starts."""
     return np.linspace(-0.8, 0.8, width)
 
 

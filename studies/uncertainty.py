@@ -111,6 +111,7 @@ def exact() -> Expansion:
 
 
 def method_row(case: str, K: float) -> Row:
+    """The error of a method at a degree."""
     basis = Basis(int(K))
     if case == "Galerkin":
         found = limit(int(K))
@@ -164,10 +165,12 @@ def monte_carlo_row(case: str, N: float) -> Row:
 
 
 def random_w(t: float, xi: np.ndarray) -> np.ndarray:
+    """w = 1 + 0.3 ξ₁."""
     return np.asarray(1 + 0.3 * xi[:, 0])
 
 
 def random_b(t: float, xi: np.ndarray) -> np.ndarray:
+    """b = 0.2 ξ₁."""
     return np.asarray(0.2 * xi[:, 0])
 
 
@@ -240,6 +243,7 @@ def signals(case: str) -> dict[str, np.ndarray]:
 
 
 def signal_row(case: str, s: float) -> Row:
+    """Signals of a case at a place s."""
     found = {name: values[round(s * (POINTS - 1))] for name, values in signals(case).items()}
     return found | {"predicted": math.nan}
 

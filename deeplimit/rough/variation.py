@@ -170,7 +170,7 @@ def _distances(table: Any) -> Floats:
 
 
 def of_columns(columns: Iterable[Floats], p: float) -> tuple[float, Integers]:
-    """The p-variation of a two-parameter function given by its columns |A_{jk}|, j < k, k = 1, 2, …"""
+    """The p-variation of a two-parameter function given by its columns |A_{jk}|, j < k, for k = 1, 2, … in order."""
     c, back = np.zeros(1), [0]
     for column in columns:
         k = len(back)
