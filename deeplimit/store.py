@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 ROWS = ".rows"
-MADE = "made"  # file with the digest of the table that was last made from a journal
+MADE = "made"  # file with the digests of the last two tables that were made from a journal
 FLOATS = "%.17g"  # reads back bit for bit
 UNWRITABLE = "backslashreplace"  # what happens to half a character, as a path of undecodable bytes has it
 
@@ -404,8 +404,15 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:
     """The rows so far as the table that people read; beside the journal a note that this table is made from it."""
     text = table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
-    write_atomically(found.path.with_name(MADE), fingerprint.digest(text.encode(errors=UNWRITABLE)))
-    write_atomically(results_path(save, ".csv"), text)
+    table, made = results_path(save, ".csv"), found.path.with_name(MADE)
+    before = digest(table) if digest(table) in _made(made) else ""  # an interruption may leave either table
+    write_atomically(made, f"{before} {fingerprint.digest(text.encode(errors=UNWRITABLE))}")
+    write_atomically(table, text)
+
+
+def _made(path: Path) -> list[str]:
+    """Digests of the tables that may be there and are made from a journal."""
+    return path.read_text(encoding="utf-8", errors="replace").split() if path.exists() else []
 
 
 def set_aside(found: Journal, save: str | Path) -> Path | None:
@@ -416,8 +423,7 @@ def set_aside(found: Journal, save: str | Path) -> Path | None:
     Path of the table there, or None where there was nothing to keep.
     """
     table, record = results_path(save, ".csv"), results_path(save, ".json")
-    made = found.path.with_name(MADE)
-    if not table.exists() or (made.exists() and made.read_text(encoding="utf-8", errors="replace") == digest(table)):
+    if not table.exists() or digest(table) in _made(found.path.with_name(MADE)):
         return None
     copy = found.path.with_name(f"{digest(table)}.csv")
     try:

@@ -6,6 +6,7 @@ The truth is the table of the same study computed in one process. Every wait is 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -224,5 +225,8 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(home: Path, jobs: str) -
     wait(lambda: is_over(run.pid))
     assert 1 <= kept < 30
     code, out, _ = ended(started(home, *options))
-    assert code == 0 and f"{kept} of 30 rows are there already" in out
+    found = re.search(r"(\d+) of 30 rows are there already", out)
+    assert code == 0 and found is not None
+    assert kept <= int(found[1]) <= kept + 1  # the signal may come between journal and table
+    assert "are kept as" not in out
     assert store.read(home / "results" / "where")["k"].tolist() == list(range(30))

@@ -151,7 +151,7 @@ def test_the_study_writes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     module = load("dense", PROBLEMS={"line": PROBLEM}, **sizes)
     monkeypatch.setattr(module, "claims", lambda table: [])
     module.main(str(tmp_path / "dense"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.glob("dense*")) == [
         "dense.csv",
         "dense.json",
         "dense.png",

@@ -64,7 +64,7 @@ def claim(module: ModuleType, table: pd.DataFrame, name: str) -> Claim:
 def test_the_study_leaves_table_record_and_figures(folder: Path, table: pd.DataFrame) -> None:
     """One row per number of data, replica and depth, in that order."""
     files = ["many_data.csv", "many_data.json", "many_data.png", "many_data_replicas.png"]
-    assert sorted(path.name for path in folder.iterdir()) == files
+    assert sorted(path.name for path in folder.glob("many_data*")) == files
     assert len(table) == 2 * len(SAMPLES) * REPLICAS
     assert table["status"].str.startswith("converged:").all()
 
