@@ -404,10 +404,10 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:
     """The rows so far as the table that people read; beside the journal a note that this table is made from it."""
     text = table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
-    table, made = results_path(save, ".csv"), found.path.with_name(MADE)
-    before = digest(table) if digest(table) in _made(made) else ""  # an interruption may leave either table
+    path, made = results_path(save, ".csv"), found.path.with_name(MADE)
+    before = digest(path) if digest(path) in _made(made) else ""  # an interruption may leave either table
     write_atomically(made, f"{before} {fingerprint.digest(text.encode(errors=UNWRITABLE))}")
-    write_atomically(table, text)
+    write_atomically(path, text)
 
 
 def _made(path: Path) -> list[str]:
