@@ -12,12 +12,14 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
+import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
@@ -29,6 +31,7 @@ WITHOUT_NUMBERS = frozenset(
 LIBRARIES = ("deeplimit", "torch", "numpy", "scipy")
 STUDY_MODULES = "studies_"  # how the modules of study files begin
 LENGTH = 16  # hexadecimal digits that are kept
+MOST_NESTED = 8  # containers within a constant that are looked into
 MOST_SHOWN = 60  # characters of a constant in a message
 
 
@@ -162,44 +165,109 @@ def _bytecode(code: CodeType) -> Iterator[Any]:
             yield repr(constant)
 
 
-def _names(code: CodeType) -> set[str]:
-    """All global names in a piece of code and in the functions inside it."""
-    return set(code.co_names).union(*(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+def _names(thing: Any) -> set[str]:
+    """All names in the source of a function or class, with its decorators, defaults and bases, or in its bytecode."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    except (OSError, TypeError, SyntaxError):
+        codes = [thing.__code__] if isinstance(thing, FunctionType) else []
+        return set().union(*map(_names_of_code, codes))
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _names_of_code(code: CodeType) -> set[str]:
+    return set(code.co_names).union(*(_names_of_code(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def _reach(thing: Any, space: Mapping[str, Any], found: dict[str, str], name: str) -> None:
-    """Add a function or class of a file, and what it names there, to what was found."""
-    function = unwrapped(thing)
+    """Add what a name of a file stands for, and all that it reaches in that file, to what was found."""
+    target = unwrapped(thing)
     if name in found:
         return
-    if isinstance(thing, type) and thing.__module__ == space.get("__name__"):
-        found[name] = _source(thing)
-        for method in vars(thing).values():
-            code = getattr(unwrapped(getattr(method, "fget", method)), "__code__", None)
-            if code is not None:
-                _follow(_names(code), space, found)
-        return
-    if not isinstance(function, FunctionType):
+    if isinstance(target, ModuleType):
+        if file := users_file(target):
+            found[name] = digest(file.read_bytes())
+    elif isinstance(target, (FunctionType, type)):
+        if getattr(target, "__globals__", space) is space and target.__module__ == space.get("__name__"):
+            found[name] = _source(target)
+            _reach_held(target, space, found, name)
+            _follow(_names(target), space, found)
+        else:  # of another module: a library's, which its version tells, or the user's, which its file tells
+            file = users_file(sys.modules.get(target.__module__))
+            found[name] = (
+                f"{target.__module__}.{target.__qualname__} {digest(file.read_bytes()) if file else ''}".strip()
+            )
+    else:
         found[name] = _shown(thing)
+        for inner in _inside(thing, space):
+            _reach(inner, space, found, inner.__qualname__)
+
+
+def _reach_held(function: Any, space: Mapping[str, Any], found: dict[str, str], name: str) -> None:
+    """Add what a function holds: the variables of its closure, and its defaults."""
+    if not isinstance(function, FunctionType):
         return
-    if function.__globals__ is not space:  # of another module: a package's, which its version tells
-        found[name] = f"{function.__module__}.{function.__qualname__}"
-        return
-    found[name] = _source(function)
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    for variable, cell in cells:
+    for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            found[f"{name}: {variable}"] = _shown(cell.cell_contents)
+            held = cell.cell_contents
         except ValueError:  # not bound yet
             continue
+        if held is not function:
+            _reach(held, space, found, f"{name}: {variable}")
     if function.__defaults__ or function.__kwdefaults__:
-        found[f"{name}: defaults"] = _shown([function.__defaults__, function.__kwdefaults__])
-    _follow(_names(function.__code__), space, found)
+        _reach([function.__defaults__, function.__kwdefaults__], space, found, f"{name}: defaults")
+
+
+def _inside(value: Any, space: Mapping[str, Any], seen: tuple[int, ...] = ()) -> Iterator[Any]:
+    """Functions and classes of the file that a constant holds: entries of containers, methods, classes of objects."""
+    if id(value) in seen or len(seen) > MOST_NESTED:
+        return
+    inside, target = (*seen, id(value)), unwrapped(value)
+    if isinstance(target, (FunctionType, type)):
+        if target.__module__ == space.get("__name__"):
+            yield target
+    elif isinstance(value, Mapping):
+        for entry in [*value.keys(), *value.values()]:
+            yield from _inside(entry, space, inside)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for entry in value:
+            yield from _inside(entry, space, inside)
+    elif isinstance(value, functools.partial):
+        yield from _inside([value.func, value.args, value.keywords], space, inside)
+    elif isinstance(value, MethodType):
+        yield from _inside([value.__func__, value.__self__], space, inside)
+    elif hasattr(value, "__dict__"):
+        yield from _inside(type(value), space, inside)
+        if type(value).__module__.split(".")[0] in {"deeplimit", str(space.get("__name__"))}:
+            yield from _inside(vars(value), space, inside)
+
+
+def users_file(module: ModuleType | None) -> Path | None:
+    """The file of a module that is no library's: not of Python, of an installed package, or of this one."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return None
+    path = Path(file).resolve()
+    libraries = [PACKAGE, *(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib"))]
+    if {"site-packages", "dist-packages"} & set(path.parts) or any(path.is_relative_to(home) for home in libraries):
+        return None
+    return path if path.is_file() else None
+
+
+def beside(space: Mapping[str, Any]) -> list[Path]:
+    """Files of the user's modules from which a study's file has imported modules, functions or classes."""
+    modules = [
+        value if isinstance(value, ModuleType) else sys.modules.get(getattr(unwrapped(value), "__module__", None) or "")
+        for value in list(space.values())
+    ]
+    own = Path(str(space.get("__file__", ""))).resolve()
+    found = {file for module in modules if (file := users_file(module)) and file != own}
+    return sorted(found)
 
 
 def _follow(names: set[str], space: Mapping[str, Any], found: dict[str, str]) -> None:
     for name in sorted(names & set(space)):
-        if not name.startswith("__") and not isinstance(space[name], ModuleType):
+        if not name.startswith("__"):
             _reach(space[name], space, found, name)
 
 

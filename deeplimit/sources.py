@@ -1,4 +1,4 @@
-"""Sources: which files this process has read as data, so that the record of a study can name them."""
+"""Sources: which files of data and of code a study has read, so that its record can name them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def digest(path: str | Path) -> str:
 
 
 def note(path: str | Path) -> None:
-    """Remember that a file was read as data, with its digest of now."""
+    """Remember that a file was read, with its digest of now."""
     _READ[str(path)] = digest(path)
 
 

@@ -327,6 +327,8 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
     if options.quick:
         print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for path in fingerprint.beside(namespace):
+        sources.note(path)
     chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
     try:
         with settings(file=str(namespace["__file__"]), changes=changed, stamp=stamp, made={}, **chosen):

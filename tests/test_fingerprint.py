@@ -6,6 +6,7 @@ import functools
 import linecache
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from deeplimit import Data, Problem, fingerprint, workers
 
 STUDY = '''"""Why?"""
 import functools
+import sys
+sys.path.insert(0, {folder!r})
+import helpers
+from helpers import helped
 from deeplimit import Data, Problem, study
 
 DEPTHS = [8, 16]
@@ -37,24 +42,65 @@ class Shape:
         return SIDE ** 2
 
 
+class Round(Shape):
+    def turned(self):
+        return TURN
+
+
 SIDE = 2.0
+TURN = 3.0
+SLOPE = 4.0
+STEP = 5.0
+
+
+def scaled(factor):
+    def wrapper(function):
+        return lambda depth: STEP * factor * function(depth)
+    return wrapper
+
+
+@scaled(2.0)
+def decorated(depth):
+    return depth
+
+
+def line(depth):
+    return SLOPE * depth
+
+
+KINDS = {"line": line, "nested": [functools.partial(line, 3)]}
+ROUND = Round()
 
 
 def measure(depth):
-    return dict(value=solve(depth), area=Shape().area(), points=len(POINTS))
+    value = solve(depth) + decorated(depth) + KINDS["line"](depth) + ROUND.turned() + helpers.HEIGHT + helped(depth)
+    return dict(value=value, area=Shape().area(), points=len(POINTS))
 
 
 def claims(table):
     return TOLERANCE
 '''
 
+HELPERS = "HEIGHT = 6.0\n\n\ndef helped(depth):\n    return 7.0 * depth\n"
+
+
+@pytest.fixture(autouse=True)
+def path_of_modules() -> Iterator[None]:
+    """The study above adds its folder to the path of modules; that is taken back."""
+    kept = list(sys.path)
+    yield
+    sys.path[:] = kept
+    sys.modules.pop("helpers", None)
+
 
 def parts(tmp_path: Path, change: tuple[str, str] = ("", ""), points: str = "[1.0, 2.0]") -> dict[str, str]:
     """The fingerprint's parts of the study above after a change of its text."""
-    text = STUDY.replace("{points}", points)
-    assert change[0] in text
-    path = tmp_path / "s.py"
+    text = STUDY.replace("{points}", points).replace("{folder!r}", repr(str(tmp_path)))
+    path, helpers = tmp_path / "s.py", tmp_path / "helpers.py"
+    assert change[0] in text + HELPERS
     path.write_text(text.replace(*change) if change[0] else text)
+    helpers.write_text(HELPERS.replace(*change) if change[0] else HELPERS)
+    sys.modules.pop("helpers", None)
     # what a new process would do: `inspect` keeps the lines of a file it has read
     linecache.clearcache()
     return fingerprint.of_measure(workers.load(path).measure)
@@ -67,8 +113,17 @@ def parts(tmp_path: Path, change: tuple[str, str] = ("", ""), points: str = "[1.
         ("depth * ALPHA", "depth + ALPHA"),
         ("SIDE ** 2", "SIDE ** 3"),
         ("SIDE = 2.0", "SIDE = 2.5"),
-        ("value=solve(depth)", "value=2 * solve(depth)"),
+        ("value = solve(depth)", "value = 2 * solve(depth)"),
         ("[1.0, 2.0]", "[1.0, 2.0, 3.0]"),
+        ("@scaled(2.0)", "@scaled(3.0)"),
+        ("STEP * factor", "STEP + factor"),
+        ("STEP = 5.0", "STEP = 5.5"),
+        ("SLOPE * depth", "SLOPE + depth"),
+        ("SLOPE = 4.0", "SLOPE = 4.5"),
+        ("return TURN", "return 2 * TURN"),
+        ("TURN = 3.0", "TURN = 3.5"),
+        ("HEIGHT = 6.0", "HEIGHT = 6.5"),
+        ("7.0 * depth", "7.5 * depth"),
     ],
     ids=lambda change: change[1],
 )
@@ -138,7 +193,8 @@ def test_values_of_every_kind_have_a_fingerprint_of_their_own() -> None:
 def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
     """No address and no order of hashing gets into it."""
     path = tmp_path / "s.py"
-    text = STUDY.replace("{points}", "{'b', 'a', 'c'}")
+    text = STUDY.replace("{points}", "{'b', 'a', 'c'}").replace("{folder!r}", repr(str(tmp_path)))
+    (tmp_path / "helpers.py").write_text(HELPERS)
     path.write_text(text + "\nSPACE = Problem(Data([[0.1, 0.2]], [[1.0]]), loss='logistic', alpha=1.0)\n")
     code = "import sys; from deeplimit import fingerprint, workers\n"
     code += f"print(fingerprint.of_measure(workers.load({str(path)!r}).measure))"
