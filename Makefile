@@ -11,7 +11,7 @@ export MKL_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study test verify ledger format clean
+.PHONY: help study test verify report ledger format clean
 
 help:
 	@echo "make study    run studies/depth_limit.py, or that of STUDY=name: table, record and figures go to results/"
@@ -19,6 +19,7 @@ help:
 	@echo "make test     lint, types and the tests: what every change must pass"
 	@echo "make verify   every claim: all the studies, into results/ and its ledger claims.csv; then the slow tests"
 	@echo "              (QUICK=1: small sizes, into a temporary folder, no slow tests)"
+	@echo "make report   results/index.html: the ledger and every study on one page"
 	@echo "make ledger   put the ledger into results/README.md, and its summary into README.md"
 	@echo "make format   sort the imports and lay out the code"
 	@echo "make clean    remove caches and build files; .venv and results/ stay"
@@ -42,6 +43,9 @@ test: $(READY)
 verify: $(READY)
 	$(BIN)/deeplimit verify $(if $(IS_QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
 	$(if $(IS_QUICK),,$(BIN)/python -m pytest -n 2 -m slow)
+
+report: $(READY)
+	$(BIN)/deeplimit report
 
 ledger: $(READY)
 	$(BIN)/deeplimit ledger --into README.md --summary
