@@ -25,7 +25,7 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parent
 # What makes tables, records and pictures of numbers, and not the numbers.
 WITHOUT_NUMBERS = frozenset(
-    {"__init__", "claims", "files", "fingerprint", "provenance", "store", "workers", "rows", "changes", "study"}
+    {"__init__", "claims", "sources", "fingerprint", "provenance", "store", "workers", "rows", "changes", "study"}
     | {"catalogue", "tables", "verify", "plot", "report", "cli"}
 )
 LIBRARIES = ("deeplimit", "torch", "numpy", "scipy")
