@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -176,7 +177,14 @@ def table(
         if orders and form != "csv":
             found = tables.with_orders(found, store.read_record(save).get("axes", []))
         wanted = [column.strip() for column in columns.split(",") if column.strip()]
-        print(tables.text(tables.chosen(found, query, wanted), form))
+        shown = tables.chosen(found, query, wanted)
+        fit = tables.fitting(shown, shutil.get_terminal_size().columns)
+        more = [str(column) for column in list(shown)[len(fit) :]]
+        if form == "text" and not wanted and sys.stdout.isatty() and more:
+            print(tables.text(shown[fit]))
+            print(f"and {len(more)} more columns (--columns): {', '.join(more)}")
+        else:
+            print(tables.text(shown, form))
     except (catalogue.CatalogueError, store.StoreError, tables.TableError) as error:
         _end(error)
 

@@ -166,6 +166,25 @@ def _floor(rows: pd.DataFrame, gap: str) -> np.ndarray:
     return sum((rows[name].to_numpy(dtype=float) for name in known), np.zeros(len(rows)))
 
 
+def fitting(table: pd.DataFrame, width: int) -> list[str]:
+    """The first columns that fit into a line of so many characters; at least one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> fitting(pd.DataFrame({"depth": [8], "value": [0.25], "a_long_name": [1]}), 13)
+    ['depth', 'value']
+    """
+    used = -2
+    found: list[str] = []
+    for name in map(str, table):
+        used += 2 + max(len(name), *(len(_cell(value)) for value in table[name]), 0)
+        if found and used > width:
+            break
+        found.append(name)
+    return found
+
+
 def text(table: pd.DataFrame, form: str = "text") -> str:
     """The table in one of `FORMATS`: aligned and to six digits, or csv and json with every digit.
 
