@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplimit import store
-from deeplimit.store import RESULTS, StoreError
+from deeplimit.store import StoreError
 
 PACKAGE = Path(__file__).resolve().parent
+MOST_NAMED = 6  # studies in a message
 NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)  # of a study: no folder, no dot
 NAMING = "a study is named by letters, digits and underscores or by its .py file"
 MOST_SHOWN = 100  # characters of a name in a message
@@ -52,9 +53,8 @@ def shipped() -> Path:
 
 
 def results(folder: Path | None) -> Path:
-    """Where the results of a folder of studies lie: beside it; of the studies in the package, where one stands."""
-    home = folder or (Path("studies") if Path("studies").is_dir() else shipped())
-    return Path(RESULTS) if home.resolve().parent == PACKAGE else home.parent / RESULTS
+    """Where the results of a folder of studies lie, by default of ./studies or of those that come with the package."""
+    return store.results_of(folder or (Path("studies") if Path("studies").is_dir() else shipped()))
 
 
 def entries(folder: Path | None = None) -> list[Entry]:
@@ -103,9 +103,15 @@ def find(name: str, folder: Path | None = None) -> Entry:
         raise CatalogueError(f"{NAMING}, got {_short(name)!r}")
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known)) or 'none'}"
+        hint = f"; did you mean {close[0]}?" if close else f"; there are {_some(sorted(known))}"
         raise CatalogueError(f"there is no study {_short(name)!r}{hint}")
     return known[name]
+
+
+def _some(names: list[str]) -> str:
+    """The first names of a list, and where to see all."""
+    more = ", … (`deeplimit list` shows all)" if len(names) > MOST_NAMED else ""
+    return (", ".join(names[:MOST_NAMED]) or "none") + more
 
 
 def plain(name: str) -> str:

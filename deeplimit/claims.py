@@ -204,11 +204,13 @@ def ledger(studies: Mapping[str, Iterable[Claim]]) -> pd.DataFrame:
     return table.sort_values("id", key=lambda ids: ids.map(_sort_key), ignore_index=True)
 
 
-def _sort_key(identifier: str) -> tuple[str, tuple[int, ...]]:
-    """T2 before T10, T10.2 before T10.10."""
+def _sort_key(identifier: str) -> tuple[int, str, tuple[int, ...]]:
+    """The parts in their order, the theorem first; T2 before T10, T10.2 before T10.10."""
+    parts = [part for ids in PARTS for part in ids]
+    begin = identifier.split(".")[0]
     letters = identifier.rstrip("0123456789.")
     numbers = identifier[len(letters) :].split(".")
-    return letters, tuple(int(part) for part in numbers if part)
+    return parts.index(begin) if begin in parts else len(parts), letters, tuple(int(n) for n in numbers if n)
 
 
 def to_records(claims: Iterable[Claim]) -> list[dict[str, Any]]:

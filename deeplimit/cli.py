@@ -173,6 +173,8 @@ def table(
 
     try:
         save = _results(results, studies) / catalogue.plain(name)
+        if not store.results_path(save, ".csv").exists() and not name.endswith(".py"):
+            catalogue.find(name, studies)  # a name that is none is told as such
         found = store.read(save)
         if orders and form != "csv":
             found = tables.with_orders(found, store.read_record(save).get("axes", []))
@@ -242,6 +244,25 @@ def report(results: Results = None, studies: Studies = None) -> None:
         print(f"the report is in {report.write(folder, beside)}")
     except (StoreError, ValueError, OSError) as error:
         _end(error)
+
+
+@app.command()
+def claim(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="of claims, such as T3.1, or of a part, T3")],
+    results: Results = None,
+) -> None:
+    """Show claims in full: what holds, whose result it is, what was compared, and what would falsify it."""
+    from deeplimit import store, verify
+
+    try:
+        table = verify.read(_results(results, None))
+    except store.StoreError as error:
+        _end(error)
+    for wanted in ids:
+        found = table[(table["id"] == wanted) | table["id"].str.startswith(f"{wanted}.")]
+        if not len(found):
+            _end(f"there is no claim {wanted!r}; an id is like {table['id'].iloc[0] if len(table) else 'T3.1'}")
+        print(*(verify.in_full(row) for _, row in found.iterrows()), sep="\n\n")
 
 
 @app.command()

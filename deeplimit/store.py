@@ -68,6 +68,17 @@ def results_path(save: str | Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def results_of(studies: Path) -> Path:
+    """The folder of results of a folder of studies.
+
+    It lies beside a folder named studies, in where one stands for the studies that come with the package, and in the
+    folder itself for any other.
+    """
+    if studies.resolve() == fingerprint.PACKAGE / "studies":
+        return RESULTS
+    return (studies.parent if studies.name == "studies" else studies) / RESULTS
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file in one step, so that an interruption leaves the old or the new one.
 

@@ -266,10 +266,9 @@ class Options:
 
     def save(self, file: Path) -> Path:
         """Where the results of a study's file go, without suffix."""
-        home = file.parent.parent if file.parent.name == "studies" else file.parent
-        home = Path() if home.resolve() == fingerprint.PACKAGE else home
         temporary = self.quick and not self.draw
-        return (self.results or (Path(tempfile.mkdtemp()) if temporary else home / RESULTS)) / file.stem
+        folder = self.results or (Path(tempfile.mkdtemp()) if temporary else store.results_of(file.parent))
+        return folder / file.stem
 
     def stamp(self, file: Path) -> str:
         """Fingerprint of a study's file and of all that its results depend on but the files of data that it reads."""
@@ -334,7 +333,7 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
         with settings(file=str(namespace["__file__"]), changes=changed, stamp=stamp, made={}, **chosen):
             main(str(save))
     except KeyboardInterrupt:
-        _end(_stopped(save), INTERRUPTED)
+        _end(_stopped(save, options), INTERRUPTED)
     except (StoreError, workers.WorkersError) as error:
         _end(str(error), 1)
     except Exception as error:  # the study's own; its rows are kept
@@ -365,7 +364,7 @@ def _end(line: str, status: int) -> None:
     sys.exit(status)
 
 
-def _stopped(save: Path) -> str:
+def _stopped(save: Path, options: Options) -> str:
     table = results_path(save, ".csv")
     try:
         count = len(read(save))
@@ -373,7 +372,9 @@ def _stopped(save: Path) -> str:
         count = 0
     if not count:
         return "stopped before any row was finished"
-    return f"stopped; {count} rows are in {table}, and the same command with --results {save.parent} goes on from them"
+    how = f" with --results {save.parent}" if options.quick and options.results is None else ""
+    without = ", without --force," if options.force else ""
+    return f"stopped; {count} rows are in {table}, and the same command{how}{without} goes on from them"
 
 
 def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,12 +51,23 @@ def chosen(table: pd.DataFrame, query: str = "", columns: Sequence[str] = ()) ->
         For a query that is none, and for a column that there is not.
     """
     columns = list(dict.fromkeys(columns))
-    unknown = [name for name in columns if name not in table]
-    if unknown:
-        raise TableError(_no_column(unknown[0], table))
+    require(table, columns)
     if query:
         table = table[_mask(table, query)]
     return table[columns] if columns else table
+
+
+def require(table: pd.DataFrame, names: Iterable[str | None]) -> None:
+    """Check that a table has columns.
+
+    Raises
+    ------
+    TableError
+        For the first that it has not, with the nearest one there is.
+    """
+    for name in names:
+        if name is not None and name not in table:
+            raise TableError(_no_column(name, table))
 
 
 def _no_column(name: str, table: pd.DataFrame) -> str:

@@ -200,6 +200,19 @@ def lines(table: pd.DataFrame) -> list[str]:
     return [*text, f"{len(table)} claims: {counts}"]
 
 
+def in_full(claim: pd.Series) -> str:
+    """A line of the ledger with all that it says."""
+    lines = [
+        f"{claim['id']}  {claim['statement']}",
+        f"  {claim['holds']}" + (f", because {claim['reason']}" if claim["reason"] else ""),
+        f"  compared: {claim['quantity']}",
+        f"  observed {claim['observed']:.10g}, predicted {claims.prediction(claim)}",
+        f"  falsified by: {claim['falsified_by']}",
+        f"  source: {claim['source']}; study {claim['study']}",
+    ]
+    return "\n".join(lines)
+
+
 def read(results: Path) -> pd.DataFrame:
     """The ledger as it was written.
 

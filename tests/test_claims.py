@@ -100,14 +100,14 @@ def test_doubts_name_the_rows_whose_solver_did_not_converge() -> None:
 
 
 def test_the_ledger_has_the_columns_that_programs_read_and_sorts_ids_as_people_do() -> None:
-    """T2 before T10, T3.2 before T3.10; a repeated id is an error."""
+    """The theorem first, T2 before T10, T3.2 before T3.10; a repeated id is an error."""
     ids = ["T10.1", "T3.10", "T3.2", "D1.1"]
     table = claims.ledger(
         {"one": [replace(ORDER, id=k) for k in ids[:2]], "two": [replace(ORDER, id=k) for k in ids[2:]]}
     )
     columns = "id statement source quantity predicted observed tolerance holds study relation falsified_by reason"
     assert list(table.columns) == columns.split()
-    assert table["id"].tolist() == ["D1.1", "T3.2", "T3.10", "T10.1"]
+    assert table["id"].tolist() == ["T3.2", "T3.10", "T10.1", "D1.1"]
     assert table["study"].tolist() == ["two", "two", "one", "one"]
     with pytest.raises(ValueError, match=r"two claims have the id T3\.1"):
         claims.ledger({"one": [ORDER], "two": [ORDER]})

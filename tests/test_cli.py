@@ -214,3 +214,42 @@ def test_a_rerun_of_a_finished_study_loads_no_torch(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "halves is finished" in done.stdout
     assert not {"torch", "scipy", "sklearn", "matplotlib"} & set(done.stdout.split())
+
+
+def test_claims_are_shown_in_full(home: Path) -> None:
+    """By id or by part; an id that is none is answered by one that is."""
+    (home / "studies" / "sums.py").write_text(
+        '"""Is one one?"""\nfrom deeplimit import study\nfrom deeplimit.claims import Claim\n\n\n'
+        "def claims():\n    return [Claim('X1.1', 'one is one', 'arithmetic', 'one', 1, 1, 0.1, 'two')]\n\n\n"
+        "def main(save):\n    study.sweep(lambda k: {'one': 1}, save=save, k=[0])\n"
+        "    study.record(save, {}, claims=claims())\n\n\nif __name__ == '__main__':\n    study.run(main, globals())\n"
+    )
+    assert called("verify", "sums", "--jobs", "1").exit_code == 0
+    for wanted in ("X1.1", "X1"):
+        done = called("claim", wanted)
+        assert done.exit_code == 0
+        assert done.output.splitlines() == [
+            "X1.1  one is one",
+            "  true",
+            "  compared: one",
+            "  observed 1, predicted = 1 ± 0.1",
+            "  falsified by: two",
+            "  source: arithmetic; study sums",
+        ]
+    done = called("claim", "X9")
+    assert done.exit_code == 2 and done.stderr == "there is no claim 'X9'; an id is like X1.1\n"
+
+
+def test_verify_and_run_put_results_into_the_same_folder(home: Path) -> None:
+    """Beside a folder named studies, into any other; the ledger of the one is not touched by the other."""
+    (home / "studies").rename(home / "mine")
+    (home / "results").mkdir()
+    (home / "results" / "claims.csv").write_text("theirs")
+    path = home / "mine" / "halves.py"
+    path.write_text(STUDY + "\n\ndef claims(table):\n    return []\n")
+    assert called("run", "mine/halves.py").exit_code == 0
+    assert (home / "mine" / "results" / "halves.csv").exists()
+    called("verify", "--studies", "mine", "--jobs", "1")
+    assert (home / "mine" / "results" / "claims.csv").exists()
+    assert (home / "results" / "claims.csv").read_text() == "theirs"
+    assert "finished 2" in called("list", "--studies", "mine").output

@@ -176,3 +176,11 @@ def test_a_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
     text = Image.open(tmp_path / "f.png").text["Description"]
     assert text.startswith("2 panels. titled iris; moons. x: depth n. y: distance to the limit")
     assert "slope −1" in text
+
+
+def test_a_misspelt_column_is_one_sentence(table: pd.DataFrame) -> None:
+    """With the nearest there is."""
+    with pytest.raises(ValueError, match=r"no column 'value_gp'; did you mean value_gap\?"):
+        plot.rates(table, y=["value_gp"])
+    with pytest.raises(ValueError, match=r"no column 'dept'; did you mean depth\?"):
+        plot.curves(table, x="dept", y="value_gap")

@@ -15,6 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deeplimit import tables
 from deeplimit.plot.frame import (
     LEGEND_WIDTH,
     MARKERS,
@@ -75,6 +76,7 @@ def rates(
     groups = list(table.groupby(by, sort=False)) if by in table else [("", table)]
     flat = all(isinstance(row, str) for row in y)
     rows = [[str(row) for row in y]] if flat else [list(row) for row in y]
+    tables.require(table, [x, *(name for row in rows for column in row for name in column.split(" / "))])
     with mpl.rc_context(STYLE), sns.axes_style("whitegrid"):
         figure, axes = panels(len(rows), len(groups), 3.0, 2.9, LEGEND_WIDTH, sharex=True, sharey="row")
         colours = dict(zip(itertools.chain(*rows), itertools.cycle(sns.color_palette("colorblind")), strict=False))
@@ -176,6 +178,7 @@ def curves(
     """
     names = dict(labels or {})
     columns = [y] if isinstance(y, str) else list(y)
+    tables.require(table, [x, *columns, by, hue, *lines])
     groups = list(table.groupby(by, sort=False)) if by else [("", table)]
     across = min(len(groups), PANELS_ACROSS)
     hues = list(table[hue].unique()) if hue else [None]
