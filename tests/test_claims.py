@@ -108,7 +108,7 @@ def test_the_ledger_has_the_columns_that_programs_read_and_sorts_ids_as_people_d
     columns = "id statement source quantity predicted observed tolerance holds study relation falsified_by reason"
     assert list(table.columns) == columns.split()
     assert table["id"].tolist() == ["T3.2", "T3.10", "T10.1", "D1.1"]
-    assert table["study"].tolist() == ["two", "two", "one", "one"]
+    assert table["study"].tolist() == ["two", "one", "one", "two"]
     with pytest.raises(ValueError, match=r"two claims have the id T3\.1"):
         claims.ledger({"one": [ORDER], "two": [ORDER]})
 
