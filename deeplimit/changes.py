@@ -115,35 +115,33 @@ def _element(name: str, entry: Any, present: typing.Sequence[Any]) -> Any:
     raise error
 
 
-def applied(namespace: Namespace, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace constants in a study's names, and compute anew those that its file derives from them.
+def applied(namespace: Namespace, changes: Mapping[str, Any], text: str | None = None) -> None:
+    """Run a study's file again in its names, with constants replaced as soon as they are assigned.
 
-    Returns
-    -------
-    dict
-        All constants that are other now: those of `changes` and those that follow from them.
+    Whatever the file makes of them, derived constants and functions too, is then made of the new ones. The statement
+    that runs the study is left out.
+
+    Parameters
+    ----------
+    text
+        Of the file, where it is not to be read again.
 
     Raises
     ------
     ChangeError
-        If one that follows cannot be computed.
+        If a statement cannot be run with the new constants.
     """
-    namespace.update(changes)
-    changed = dict(changes)
-    tree = ast.parse(Path(namespace["__file__"]).read_text(encoding="utf-8")) if changes else ast.Module([], [])
-    for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        value = getattr(node, "value", None)
-        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(target, ast.Name) or value is None:
+    if not changes:
+        return
+    file = Path(namespace["__file__"])
+    for node in ast.parse(file.read_text(encoding="utf-8") if text is None else text).body:
+        if isinstance(node, ast.If) and "__name__" in {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}:
             continue
-        names = {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)}
-        if target.id not in changes and names & set(changed):
-            code = compile(ast.Expression(value), str(namespace["__file__"]), "eval")
-            try:
-                namespace[target.id] = changed[target.id] = eval(code, namespace)  # the study's own expression
-            except Exception as error:  # whatever it raises for constants that it was not written for
-                raise ChangeError(
-                    f"{target.id} = {ast.unparse(value)} cannot be computed with {_short(dict(changes))}:"
-                    f" {type(error).__name__}: {error}"
-                ) from error
-    return changed
+        try:
+            exec(compile(ast.Module([node], []), str(namespace["__file__"]), "exec"), namespace)  # the study's own code
+        except Exception as error:  # whatever it raises for constants that it was not written for
+            raise ChangeError(
+                f"line {node.lineno} of {file.name} cannot be run with {_short(dict(changes))}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        namespace.update({name: value for name, value in changes.items() if name in namespace})

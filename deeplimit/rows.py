@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deeplimit import fingerprint, store, workers
+from deeplimit import fingerprint, sources, store, workers
 from deeplimit.store import StoreError, read, results_path, write_atomically
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Rows:
     def add(self, made: workers.Made) -> str:
         """Keep a finished row; its line to print."""
         axes = self.points[made.number]
-        row = {name: value if name in axes else store.plain(value) for name, value in made.row.items()}
+        row = {str(name): value if name in axes else store.plain(value) for name, value in made.row.items()}
         self.found[made.number] = row
         return line(row, self.columns)
 
@@ -79,7 +79,8 @@ class KeptRows(Rows):
             self.journal.forget()
         for number, key in enumerate(self.keys):
             row = self.journal.rows.get(key)
-            if row is not None and not has_failed(row):
+            if row is not None and not has_failed(row) and sources.are_unchanged(self.journal.files[key]):
+                sources.merge(self.journal.files[key])
                 self.found[number] = {**points[number], **row, **points[number]}
         self._greet()
 
@@ -87,7 +88,7 @@ class KeptRows(Rows):
         """Say what is there already, and keep what is about to be replaced."""
         again = len(self.journal.rows.keys() & set(self.keys)) - len(self.found)
         if self.found or again:
-            more = f", {again} that failed are tried again" if again else ""
+            more = f", {again} that failed or whose data have changed are computed again" if again else ""
             print(f"{len(self.found)} of {len(self.points)} rows are there already{more}")
         elif sentences := store.others(self.journal):
             print(*sentences, sep="\n")
@@ -97,7 +98,8 @@ class KeptRows(Rows):
     def add(self, made: workers.Made) -> str:
         """Keep a finished row in the journal and in the table; its line to print."""
         text = super().add(made)
-        self.journal.add(self.keys[made.number], self.found[made.number])
+        self.journal.add(self.keys[made.number], self.found[made.number], made.files)
+        sources.merge(made.files)
         store.write_rows(self.journal, self.save, self.table())
         if not made.traceback:
             return text

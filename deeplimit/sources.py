@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 _READ: dict[str, str] = {}
@@ -27,3 +28,13 @@ def read() -> dict[str, str]:
 def forget() -> None:
     """Begin anew, for the next study of one process."""
     _READ.clear()
+
+
+def merge(files: Mapping[str, str]) -> None:
+    """Remember files that another process has read."""
+    _READ.update(files)
+
+
+def are_unchanged(files: Mapping[str, str]) -> bool:
+    """Whether files still have the digests that they had when they were read."""
+    return all(digest(path) == old for path, old in files.items())

@@ -259,16 +259,17 @@ class Journal:
         File of lines, the first of which says what the fingerprint was made of.
     parts
         That, by name.
-    rows
-        By key; see `keys`.
+    rows, files
+        By key, see `keys`: the row, and the files of data read for it with their digests.
     """
 
     path: Path
     parts: Mapping[str, str]
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, key: str, row: Mapping[str, Any]) -> None:
-        """Append a finished row and flush it to the disk.
+    def add(self, key: str, row: Mapping[str, Any], files: Mapping[str, str] | None = None) -> None:
+        """Append a finished row, and the files of data that were read for it, and flush it to the disk.
 
         Raises
         ------
@@ -279,14 +280,16 @@ class Journal:
         try:
             new = not self.path.exists()
             with self.path.open("a", encoding="utf-8") as file:
-                lines = ([{"parts": dict(self.parts)}] if new else []) + [{"key": key, "row": values}]
+                lines = ([{"parts": dict(self.parts)}] if new else []) + [
+                    {"key": key, "row": values, "files": dict(files or {})}
+                ]
                 _append(file, "".join(_line(content, self.path.stem) for content in lines))
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror or error}; the {len(self.rows)}"
                 " rows before are intact, and the same command goes on from them"
             ) from error
-        self.rows[key] = values
+        self.rows[key], self.files[key] = values, dict(files or {})
 
     def forget(self) -> None:
         """Begin anew."""
@@ -340,6 +343,7 @@ def journal(save: str | Path, parts: Mapping[str, str]) -> Journal:
                 good += size
                 if "row" in content:
                     found.rows[content["key"]] = content["row"]
+                    found.files[content["key"]] = content.get("files", {})
             _cut(path, good)
     except OSError as error:
         raise StoreError(f"{folder} cannot be used: {error.strerror or error}") from error
@@ -400,16 +404,9 @@ def others(found: Journal) -> list[str]:
             contents = [content for content, _ in _lines(path)]
             parts = contents[0].get("parts", {}) if contents else {}
             rows = journal_size(path)
-            what = difference(parts, found.parts)
+            what = fingerprint.difference(parts, found.parts)
             sentences.append(f"{rows} rows of another fingerprint stay apart in {path}: {what}")
     return sentences
-
-
-def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """The names in which two fingerprints differ, with their constants where these are short."""
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    words = [f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in names[:3]]
-    return "; ".join([*words, *([f"and {len(names) - 3} more"] if len(names) > 3 else [])]) or "nothing that is known"
 
 
 def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:

@@ -46,6 +46,8 @@ class Settings:
         The study's file, where it is run from one.
     changes
         Constants that replace those of the file, in this process and in every worker.
+    derived
+        Whether they do so in all that the file makes of them.
     jobs, cluster
         Where the rows are computed, see `sweep`.
     force
@@ -60,6 +62,7 @@ class Settings:
 
     file: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    derived: bool = False
     jobs: int = 1
     cluster: str | None = None
     force: bool = False
@@ -166,6 +169,7 @@ def sweep(
             "cluster": cluster or asked.cluster,
             "file": asked.file,
             "changes": asked.changes,
+            "derived": asked.derived,
         }
         with rows.progress_bar() as progress:
             task = progress.add_task("rows", total=len(points), completed=len(found.found))
@@ -315,7 +319,9 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
         smaller = _smaller(namespace) if options.quick else {}
         namespace.update(smaller)
         wanted = changes_.parsed(options.assignments, namespace)
-        changed = {**smaller, **changes_.applied(namespace, wanted)}
+        changed = {**smaller, **wanted}
+        if wanted:
+            changes_.applied(namespace, changed)
     except changes_.ChangeError as error:
         _end(str(error), 2)
     save = options.save(file)
@@ -330,7 +336,9 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
         sources.note(path)
     chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
     try:
-        with settings(file=str(namespace["__file__"]), changes=changed, stamp=stamp, made={}, **chosen):
+        with settings(
+            file=str(namespace["__file__"]), changes=changed, derived=bool(wanted), stamp=stamp, made={}, **chosen
+        ):
             main(str(save))
     except KeyboardInterrupt:
         _end(_stopped(save, options), INTERRUPTED)

@@ -21,7 +21,7 @@ SCALE = "depth"
 EXAMPLE = "depth >= 64 and data == 'moons'"
 NOT_GAPS = ("limit_error", "error_bar", "gap_error")
 FLOORS = {"control": "control_error", "head": "control_error", "state": "control_error"}
-VALUE_FLOOR = ("error_bar", "limit_error")
+VALUE_FLOOR = ("error_bar", "limit_error", "gap_error")
 MOST_POWER = 64
 FLOOR = 100  # an order is shown where the gap is so many times the solvers' error
 SAFE = (
@@ -123,8 +123,9 @@ def _check_arithmetic(node: ast.BinOp, table: pd.DataFrame, query: str) -> None:
 def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
     """The table with an observed order beside every gap: −log(gap′/gap) / log(n′/n) from the depth before.
 
-    Rows belong together that have the same values in all other axes and in the columns of texts. An order is NaN where
-    the solvers' errors, as far as the table tells them, are more than a hundredth of the gap.
+    Rows belong together that have the same values in all other axes and in the columns of texts and truth values. An
+    order is NaN where the solvers' errors, as far as the table tells them, are more than a hundredth of the gap, where
+    the gap changes its sign, and where rows that belong together have one depth twice.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
         return table
     gaps = [str(name) for name in table if _is_gap(str(name)) and table[name].dtype.kind == "f"]
     gaps = [gap for gap in gaps if f"{gap} order" not in table]
-    texts = [name for name in table if table[name].dtype.kind == "O" and name not in ("status", "limit_status")]
+    texts = [name for name in table if table[name].dtype.kind in "Ob" and name not in ("status", "limit_status")]
     groups = [name for name in dict.fromkeys([*axes, *texts]) if name in table and name not in (SCALE, "row")]
     found = table.copy()
     for gap in gaps:
@@ -158,15 +159,21 @@ def with_orders(table: pd.DataFrame, axes: Sequence[str] = ()) -> pd.DataFrame:
             size, floor = np.abs(rows[gap].to_numpy(dtype=float)), _floor(rows, gap)
             with np.errstate(all="ignore"):
                 order = -np.diff(np.log(size)) / np.diff(np.log(depth))
-            known = (size > FLOOR * floor) & (size > 0)
-            order = np.where(known[1:] & known[:-1] & np.isfinite(order), order, math.nan)
+            known = (size > FLOOR * floor) & (size > 0) & ~rows[SCALE].duplicated(keep=False).to_numpy()
+            same = np.diff(np.sign(rows[gap].to_numpy(dtype=float))) == 0
+            order = np.where(known[1:] & known[:-1] & same & np.isfinite(order), order, math.nan)
             found.loc[rows.index[1:], f"{gap} order"] = order
     return found
 
 
 def _is_gap(name: str) -> bool:
     numbers = name.endswith(("_gap", "_error")) or name in ("gap", "error") or name.startswith("control_")
-    return numbers and name not in NOT_GAPS and name != "control_error" and not name.startswith("predicted")
+    return (
+        numbers
+        and name not in NOT_GAPS
+        and name not in ("control_error", "control_norm")
+        and not name.startswith("predicted")
+    )
 
 
 def _floor(rows: pd.DataFrame, gap: str) -> np.ndarray:
@@ -174,7 +181,7 @@ def _floor(rows: pd.DataFrame, gap: str) -> np.ndarray:
     control = FLOORS.get(gap.split("_")[0])
     names = [name for name in ([control] if control else VALUE_FLOOR) if name in rows]
     known = [name for name in names if rows[name].dtype.kind in "iuf"]
-    return sum((rows[name].to_numpy(dtype=float) for name in known), np.zeros(len(rows)))
+    return sum((np.nan_to_num(rows[name].to_numpy(dtype=float)) for name in known), np.zeros(len(rows)))
 
 
 def fitting(table: pd.DataFrame, width: int) -> list[str]:

@@ -15,12 +15,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from deeplimit import fingerprint
+from deeplimit import changes as changes_
+from deeplimit import fingerprint, sources
 
 Point = Mapping[str, Any]
 Measure = Callable[..., Mapping[str, Any]]
@@ -37,11 +38,12 @@ class WorkersError(Exception):
 
 @dataclass(frozen=True)
 class Made:
-    """A finished row: its number among the points, its values, and the traceback where it failed."""
+    """A finished row: its number, its values, the traceback where it failed, and the files of data read for it."""
 
     number: int
     row: dict[str, Any]
     traceback: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class FromFile:
         Path and text of the study.
     name
         Of the function.
-    changes
-        Constants that replace those of the file.
+    changes, derived
+        Constants that replace those of the file, see `load`.
+    parts
+        What the function's fingerprint is made of where it comes from; it must be made of the same where it is called.
     identity
         Fingerprint of file, source and changes; a process keeps the file that it has loaded under it.
     """
@@ -64,22 +68,48 @@ class FromFile:
     source: str
     name: str
     changes: Mapping[str, Any]
+    derived: bool
+    parts: Mapping[str, str]
     identity: str
+
+    def prepare(self) -> Measure:
+        """The function, from the file as this process loads it.
+
+        Raises
+        ------
+        WorkersError
+            If it is another function here than where it comes from: main has changed something before the sweep, or
+            this machine has other versions.
+        """
+        module = _LOADED.get(self.identity)
+        if module is None:
+            module = load(self.file, self.source, self.changes, self.derived)
+            own = fingerprint.of_measure(getattr(module, self.name))
+            if own != dict(self.parts):
+                raise WorkersError(
+                    f"workers would compute other rows: {fingerprint.difference(self.parts, own)};"
+                    " what main changes before the sweep does not reach them, and versions must be equal"
+                )
+            _LOADED[self.identity] = module
+        measure: Measure = getattr(module, self.name)
+        return measure
 
     def __call__(self, **point: Any) -> Mapping[str, Any]:
         """Call the function."""
-        module = _LOADED.get(self.identity)
-        if module is None:
-            module = _LOADED[self.identity] = load(self.file, self.source, self.changes)
-        measured: Mapping[str, Any] = getattr(module, self.name)(**point)
-        return measured
+        return self.prepare()(**point)
 
 
 _LOADED: dict[str, ModuleType] = {}  # of this process
 
 
-def load(file: str | Path, source: str | None = None, changes: Mapping[str, Any] | None = None) -> ModuleType:
-    """A study's file as a module, without running its `main`; `changes` replace its constants."""
+def load(
+    file: str | Path, source: str | None = None, changes: Mapping[str, Any] | None = None, derived: bool = False
+) -> ModuleType:
+    """A study's file as a module, without running its `main`.
+
+    `changes` replace its constants: with `derived` also in all that the file makes of them, as `--set` does, else as
+    `--quick` does.
+    """
     name = f"{fingerprint.STUDY_MODULES}{Path(file).stem}"
     module = ModuleType(name)
     module.__file__ = str(file)
@@ -87,11 +117,14 @@ def load(file: str | Path, source: str | None = None, changes: Mapping[str, Any]
     sys.modules[name] = module  # dataclasses and pickles look it up
     text = Path(file).read_text(encoding="utf-8") if source is None else source
     exec(compile(text, str(file), "exec"), vars(module))  # a study is code, and is run as such
-    vars(module).update(changes or {})
+    if derived:
+        changes_.applied(vars(module), changes or {}, text)
+    else:
+        vars(module).update(changes or {})
     return module
 
 
-def portable(measure: Measure, file: str | None, changes: Mapping[str, Any]) -> Measure:
+def portable(measure: Measure, file: str | None, changes: Mapping[str, Any], derived: bool = False) -> Measure:
     """The function as workers get it: by file and name where it is one of a study's file, else as it is."""
     function = fingerprint.unwrapped(measure)
     space = getattr(function, "__globals__", {})
@@ -99,8 +132,8 @@ def portable(measure: Measure, file: str | None, changes: Mapping[str, Any]) -> 
     if file is None or space.get("__file__") != file or space.get(name) is not measure:
         return measure
     source = Path(file).read_text(encoding="utf-8")
-    identity = fingerprint.of_text([file, source, fingerprint.plain(dict(changes))])
-    return FromFile(file, source, name, dict(changes), identity)
+    identity = fingerprint.of_text([file, source, fingerprint.plain(dict(changes)), derived])
+    return FromFile(file, source, name, dict(changes), derived, fingerprint.of_measure(measure), identity)
 
 
 def compute(
@@ -111,6 +144,7 @@ def compute(
     cluster: str | None = None,
     file: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    derived: bool = False,
 ) -> Iterator[Made]:
     """The rows of some numbered points, each as soon as it is finished.
 
@@ -124,7 +158,7 @@ def compute(
         Processes, each with one compute thread.
     cluster
         Address of a running dask scheduler, such as "tcp://127.0.0.1:8786".
-    file, changes
+    file, changes, derived
         The study's file, which other processes load with these changes of its constants, if `measure` is one of its.
 
     Raises
@@ -133,7 +167,7 @@ def compute(
         If the scheduler cannot be reached or a worker process died.
     """
     if cluster is not None or jobs > 1:
-        measure = portable(measure, file, changes or {})
+        measure = portable(measure, file, changes or {}, derived)
     if cluster is not None:
         yield from _on_cluster(measure, points, cluster)
     elif jobs > 1:
@@ -144,8 +178,9 @@ def compute(
 
 def make(measure: Measure, number: int, point: Point) -> Made:
     """One row: the axes' values and what the function returns, or the error as its status."""
+    measure = measure.prepare() if isinstance(measure, FromFile) else measure
     try:
-        return Made(number, {**point, **measure(**point), **point})
+        return Made(number, {**point, **measure(**point), **point}, files=sources.read())
     except Exception as error:  # one failed row must not take the others with it
         row = {**point, "status": f"failed: {type(error).__name__}: {error}"}
         return Made(number, row, traceback.format_exc())

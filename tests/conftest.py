@@ -17,6 +17,8 @@ import scipy.linalg  # noqa: F401  (SciPy brings a BLAS of its own, which the li
 import torch
 from threadpoolctl import threadpool_limits
 
+from deeplimit import sources
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -24,3 +26,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     with threadpool_limits(limits=1):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_files_of_other_tests() -> Iterator[None]:
+    """Each test begins without files that were read before."""
+    sources.forget()
+    yield
+    sources.forget()

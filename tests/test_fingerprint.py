@@ -1,5 +1,6 @@
 """Fingerprints differ where rows might differ, and only there."""
 
+# ruff: noqa: E501  (programs in texts, a line each)
 from __future__ import annotations
 
 import functools
@@ -216,3 +217,113 @@ def test_the_package_counts_where_it_computes(tmp_path: Path) -> None:
     assert fingerprint.package.__wrapped__(tmp_path) == before
     (tmp_path / "rough" / "lift.py").write_text("a = 2\n")
     assert fingerprint.package.__wrapped__(tmp_path) != before
+
+
+def of(tmp_path: Path, text: str, name: str = "measure") -> dict[str, str]:
+    """The parts of a measurement in a file of this text."""
+    path = tmp_path / "t.py"
+    path.write_text("import functools\nimport numpy as np\n" + text)
+    linecache.clearcache()
+    return fingerprint.of_measure(getattr(workers.load(path), name))
+
+
+MADE = "def made(k):\n    def inner(a):\n        return k * a\n    return inner\n"
+OBJECT = "class M:\n    def __init__(self, k):\n        self.k = k\n    def go(self, a):\n        return self.k * a\n"
+OBJECT += "    def __call__(self, a):\n        return self.k + a\n    def __repr__(self):\n        return 'M'\n"
+WRAP = "def scale(k):\n    def wrapper(f):\n        @functools.wraps(f)\n        def inner(a):\n            return k * f(a)\n"
+WRAP += "        return inner\n    return wrapper\ndef base(a):\n    return a\n"
+CASES = {
+    "a function called measure": (
+        "def measure(a):\n    return 1.0 * a\ndef other(a):\n    return measure(a)\n",
+        "1.0",
+        "7.0",
+    ),
+    "functions of one name": (
+        MADE + "F = [made(1), made(2)]\ndef measure(a):\n    return F[0](a)\n",
+        "made(2)",
+        "made(3)",
+    ),
+    "a partial constant": (
+        "def f(k, a):\n    return k * a\nG = functools.partial(f, 3)\ndef measure(a):\n    return G(a)\n",
+        "f, 3",
+        "f, 4",
+    ),
+    "a bound method": (OBJECT + "G = M(1).go\ndef measure(a):\n    return G(a)\n", "M(1)", "M(2)"),
+    "a measurement that is a method": (OBJECT + "measure = M(1).go\n", "M(1)", "M(2)"),
+    "a measurement that is an object": (OBJECT + "measure = M(1)\n", "self.k + a", "self.k - a"),
+    "objects in a list": (OBJECT + "G = [M(1)]\ndef measure(a):\n    return G[0](a)\n", "M(1)", "M(2)"),
+    "a wrapper's closure": (WRAP + "measure = scale(2)(base)\n", "scale(2)", "scale(3)"),
+    "lambdas of one line": ("FS = [lambda a: a, lambda a: 2 * a]\nmeasure = FS[0]\n", "FS[0]", "FS[1]"),
+    "a spline": (
+        "from scipy.interpolate import CubicSpline\nS = CubicSpline([0, 1, 2], [0, 1, 4])\ndef measure(a):\n    return S(a)\n",
+        "[0, 1, 4]",
+        "[0, 1, 5]",
+    ),
+    "a law": (
+        "from scipy import stats\nL = stats.norm(3)\ndef measure(a):\n    return L.mean()\n",
+        "norm(3)",
+        "norm(4)",
+    ),
+    "a generator": ("G = np.random.default_rng(1)\ndef measure(a):\n    return G\n", "rng(1)", "rng(2)"),
+    "a name space": (
+        "from types import SimpleNamespace\nN = SimpleNamespace(x=np.arange(2000))\ndef measure(a):\n    return N.x.sum()\n",
+        "2000",
+        "2001",
+    ),
+    "a function's default": ("K = 2\ndef measure(a, k=K):\n    return a * k\n", "K = 2", "K = 3"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_a_constant_holds_counts(tmp_path: Path, case: tuple[str, str, str]) -> None:
+    """Partials, methods, closures, objects of libraries: two files that differ in one number have other rows."""
+    text, old, new = case
+    name = "other" if "def other" in text else "measure"
+    assert old in text
+    assert of(tmp_path, text, name) == of(tmp_path, text, name)
+    assert of(tmp_path, text, name) != of(tmp_path, text.replace(old, new), name)
+
+
+def test_what_is_registered_under_a_name_counts(tmp_path: Path) -> None:
+    """A measurement may use it by its name."""
+    text = "import torch\nfrom deeplimit import activation\nfrom deeplimit.activation import Activation\n"
+    text += "def value(z):\n    return 1.0 * z\n"
+    text += "activation.ACTIVATIONS['mine'] = value\ndef measure(a):\n    return a\n"
+    try:
+        assert of(tmp_path, text) != of(tmp_path, text.replace("1.0 * z", "2.0 * z"))
+    finally:
+        del sys.modules["deeplimit.activation"].ACTIVATIONS["mine"]
+
+
+def test_files_imported_by_imported_files_count(tmp_path: Path) -> None:
+    """Through any number of files, and inside functions."""
+    (tmp_path / "first.py").write_text("def f(a):\n    import second\n    return second.K * a\n")
+    (tmp_path / "second.py").write_text("K = 1\n")
+    text = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom first import f\ndef measure(a):\n    return f(a)\n"
+    try:
+        before = of(tmp_path, text)
+        (tmp_path / "second.py").write_text("K = 2\n")
+        assert of(tmp_path, text) != before
+    finally:
+        sys.modules.pop("first", None)
+
+
+def test_a_class_typed_at_a_prompt_counts() -> None:
+    """Whose source is not to be had."""
+
+    def found(k: int) -> dict[str, str]:
+        space: dict[str, Any] = {"__name__": "__main__"}
+        exec(f"class C:\n    k = {k}\n    def f(self):\n        return 1\ndef measure(a):\n    return C.k * a\n", space)
+        return fingerprint.of_measure(space["measure"])
+
+    assert found(1) == found(1) != found(2)
+
+
+@pytest.mark.parametrize("study", ["forward", "mean_field", "applications"])
+def test_a_study_has_one_fingerprint_run_as_a_script_or_by_name(study: str) -> None:
+    """So that each finds the rows of the other."""
+    path = Path(__file__).parent.parent / "studies" / f"{study}.py"
+    code = "import runpy\nfrom deeplimit import fingerprint, study\nstudy.run = lambda main, space: print("
+    code += f"fingerprint.of_text(fingerprint.of_measure(space['measure'])))\nrunpy.run_path({str(path)!r}, run_name='__main__')"
+    script = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert script == fingerprint.of_text(fingerprint.of_measure(workers.load(path).measure))

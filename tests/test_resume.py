@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from deeplimit import store, study
+from deeplimit import data, store, study
 from deeplimit.store import StoreError
 
 STUDY = '''"""Does the square grow?"""
@@ -147,7 +147,7 @@ def test_a_table_without_a_journal_is_kept_before_it_is_replaced(file: Path, tmp
 def test_two_runs_at_once_do_not_disturb_each_other(file: Path, tmp_path: Path) -> None:
     """The second ends with one line that names the first; the first is not harmed."""
     first = started(file, "--set", "PAUSE=0.1", "--set", "COUNT=8")
-    while len(calls(file)) < 2:
+    while len(calls(file)) < 2 and first.poll() is None:
         time.sleep(0.01)
     code, _, err = done(file, "--set", "PAUSE=0.1", "--set", "COUNT=8")
     assert code == 1 and f"is being computed by process {first.pid} on " in err and err.count("\n") == 1
@@ -214,7 +214,10 @@ def test_a_failed_row_keeps_its_traceback_and_is_tried_again(
     assert 'raise ValueError("planted")' in (tmp_path / "t.failed" / "1.txt").read_text()
     monkeypatch.delenv("PLANTED")
     table = study.sweep(measure, save=tmp_path / "t", k=range(3))
-    assert "2 of 3 rows are there already, 1 that failed are tried again" in capsys.readouterr().out
+    assert (
+        "2 of 3 rows are there already, 1 that failed or whose data have changed are computed again"
+        in capsys.readouterr().out
+    )
     assert table["status"].tolist() == ["done"] * 3 and log.read_text() == "0 1 2 1 "
 
 
@@ -281,3 +284,27 @@ def test_a_lock_held_by_this_process_is_no_deadlock(tmp_path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="there is no table"):
         study.read(tmp_path / "t")
+
+
+def test_a_row_is_computed_anew_when_its_data_have_changed(tmp_path: Path) -> None:
+    """Also where the file is read inside the measurement."""
+    file = tmp_path / "d.csv"
+    file.write_text("a,y\n1,0\n2,1\n3,0\n")
+
+    def measure(k: int) -> dict[str, float]:
+        return {"sum": k * float(data.load(file).x.sum())}
+
+    assert study.sweep(measure, save=tmp_path / "t", k=[1, 2])["sum"].tolist() == [6.0, 12.0]
+    file.write_text("a,y\n1,0\n2,1\n4,0\n")
+    assert study.sweep(measure, save=tmp_path / "t", k=[1, 2])["sum"].tolist() == [7.0, 14.0]
+
+
+def test_workers_do_not_compute_rows_of_other_constants(file: Path, tmp_path: Path) -> None:
+    """What main changes before the sweep does not reach them: one line, and no row is kept."""
+    text = STUDY.replace("def main(save):\n", "def main(save):\n    global FACTOR\n    FACTOR = 100.0\n")
+    file.write_text(text)
+    code, _, err = done(file, "--jobs", "2", "--set", "COUNT=2")
+    assert code == 1 and "workers would compute other rows: FACTOR was 100.0, is 1.0" in err and err.count("\n") == 1
+    assert not (tmp_path / "results" / "squares.csv").exists()
+    assert done(file, "--set", "COUNT=2")[0] == 0
+    assert study.read(tmp_path / "results" / "squares")["third"].tolist()[-1] == 100 / 3

@@ -98,3 +98,15 @@ def test_formats_show_the_same_numbers(table: pd.DataFrame) -> None:
 def test_an_empty_choice_is_its_head(table: pd.DataFrame) -> None:
     """No row, no error."""
     assert tables.text(tables.chosen(table, "depth > 999")).split() == list(table)
+
+
+def test_no_order_where_it_would_mean_nothing() -> None:
+    """A gap that changes its sign, a depth that comes twice, an error as large as the gap; groups of truth values."""
+    signs = pd.DataFrame({"depth": [8, 16, 32], "gap": [0.4, -0.2, -0.1]})
+    np.testing.assert_allclose(tables.with_orders(signs)["gap order"], [np.nan, np.nan, 1], atol=1e-12)
+    twice = pd.DataFrame({"depth": [8, 8, 16, 16], "gap": [0.4, 4.0, 0.2, 2.0]})
+    assert tables.with_orders(twice)["gap order"].isna().all()
+    groups = twice.assign(warm=[True, False] * 2)
+    np.testing.assert_allclose(tables.with_orders(groups)["gap order"][2:], 1, atol=1e-12)
+    blurred = pd.DataFrame({"depth": [8, 16], "value_gap": [0.4, 0.2], "gap_error": [0.1, 0.1]})
+    assert tables.with_orders(blurred)["value_gap order"].isna().all()
