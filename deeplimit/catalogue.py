@@ -52,9 +52,14 @@ def shipped() -> Path:
     return tree if tree.is_dir() and (PACKAGE.parent / "pyproject.toml").is_file() else PACKAGE / "studies"
 
 
+def home(folder: Path | None) -> Path:
+    """The folder of studies that is meant: by default ./studies, or where there is none those of the package."""
+    return folder or (Path("studies") if Path("studies").is_dir() else shipped())
+
+
 def results(folder: Path | None) -> Path:
-    """Where the results of a folder of studies lie, by default of ./studies or of those that come with the package."""
-    return store.results_of(folder or (Path("studies") if Path("studies").is_dir() else shipped()))
+    """Where the results of a folder of studies lie, by default of `home`."""
+    return store.results_of(home(folder))
 
 
 def entries(folder: Path | None = None) -> list[Entry]:
@@ -149,9 +154,8 @@ def state(name: str, results: Path) -> str:
     table = store.results_path(save, ".csv")
     if not record:
         return "table without a record" if table.exists() else "not run yet"
-    claims = record.get("claims")
-    verdicts = [str(claim.get("holds", "")) for claim in claims if isinstance(claim, dict)] if claims else []
-    words = [f"finished {str(record.get('finished', ''))[:10]}"]
+    verdicts = [str(claim.get("holds", "")) for claim in record.get("claims", [])]
+    words = [f"finished {record.get('finished', '')[:10]}"]
     if verdicts:
         words.append(f"{verdicts.count('true')} of {len(verdicts)} claims true")
     return ", ".join(words)

@@ -209,7 +209,7 @@ def verify(
     from deeplimit import catalogue, verify
     from deeplimit.store import StoreError
 
-    home = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
+    home = catalogue.home(studies)
     folder = results or (Path(tempfile.mkdtemp()) if quick else catalogue.results(studies))
     try:
         files = verify.studies(home, only or [])
@@ -239,7 +239,7 @@ def report(results: Results = None, studies: Studies = None) -> None:
     from deeplimit.store import StoreError
 
     folder = _results(results, studies)
-    beside = studies or (Path("studies") if Path("studies").is_dir() else catalogue.shipped())
+    beside = catalogue.home(studies)
     try:
         print(f"the report is in {report.write(folder, beside)}")
     except (StoreError, ValueError, OSError) as error:

@@ -142,7 +142,11 @@ def _check_whole(text: str) -> None:
 
 def write(save: str | Path, table: pd.DataFrame) -> None:
     """The table of a study, as `read` reads it."""
-    write_atomically(results_path(save, ".csv"), table.to_csv(index=False, float_format=FLOATS, na_rep="nan"))
+    write_atomically(results_path(save, ".csv"), _text(table))
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
 
 
 def read_record(save: str | Path) -> dict[str, Any]:
@@ -298,6 +302,7 @@ class Journal:
         except OSError as error:
             raise _unwritable(self.path, error) from error
         self.rows.clear()
+        self.files.clear()
 
 
 def _line(content: Mapping[str, Any], name: str) -> str:
@@ -403,7 +408,7 @@ def others(found: Journal) -> list[str]:
         if path != found.path:
             contents = [content for content, _ in _lines(path)]
             parts = contents[0].get("parts", {}) if contents else {}
-            rows = journal_size(path)
+            rows = sum("row" in content for content in contents)
             what = fingerprint.difference(parts, found.parts)
             sentences.append(f"{rows} rows of another fingerprint stay apart in {path}: {what}")
     return sentences
@@ -411,9 +416,9 @@ def others(found: Journal) -> list[str]:
 
 def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:
     """The rows so far as the table that people read; beside the journal a note that this table is made from it."""
-    text = table.to_csv(index=False, float_format=FLOATS, na_rep="nan")
-    path, made = results_path(save, ".csv"), found.path.with_name(MADE)
-    before = digest(path) if digest(path) in _made(made) else ""  # an interruption may leave either table
+    text, path, made = _text(table), results_path(save, ".csv"), found.path.with_name(MADE)
+    there = digest(path)
+    before = there if there in _made(made) else ""  # an interruption may leave either table
     write_atomically(made, f"{before} {fingerprint.digest(text.encode(errors=UNWRITABLE))}")
     write_atomically(path, text)
 
@@ -441,8 +446,3 @@ def set_aside(found: Journal, save: str | Path) -> Path | None:
     except OSError as error:
         raise _unwritable(copy, error) from error
     return copy
-
-
-def journal_size(path: Path) -> int:
-    """How many whole rows a journal has."""
-    return sum("row" in content for content, _ in _lines(path))

@@ -290,7 +290,7 @@ def is_finished(save: str | Path, stamp: str) -> bool:
             found.get("stamp") == stamp
             and not found.get("failed", 1)
             and found.get("table", "") == store.digest(results_path(save, ".csv"))
-            and all(sources.digest(path) == old for path, old in found.get("files", {}).items())
+            and sources.are_unchanged(found.get("files", {}))
         )
     except (StoreError, OSError, ValueError):
         return False

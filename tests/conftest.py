@@ -18,6 +18,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from deeplimit import sources
+from deeplimit.activation import ACTIVATIONS
+from deeplimit.loss import LOSSES
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,3 +36,13 @@ def no_files_of_other_tests() -> Iterator[None]:
     sources.forget()
     yield
     sources.forget()
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    kept = dict(ACTIVATIONS), dict(LOSSES)
+    yield
+    for registry, before in zip((ACTIVATIONS, LOSSES), kept, strict=True):
+        registry.clear()
+        registry.update(before)  # type: ignore[arg-type]

@@ -5,27 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from deeplimit.activation import ACTIVATIONS
-from deeplimit.loss import LOSSES
 
 TEXT = (Path(__file__).parent.parent / "studies" / "own.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n([^`]*)```\s*```text\n([^`]*)```", TEXT)
 IDS = ["data", "activation", "loss", "layer"]
 
 
-@pytest.fixture(autouse=True)
-def registries() -> Iterator[None]:
-    """What an example registers is forgotten after it."""
-    kept = dict(ACTIVATIONS), dict(LOSSES)
-    yield
-    for registry, before in zip((ACTIVATIONS, LOSSES), kept, strict=True):
-        registry.clear()
-        registry.update(before)  # type: ignore[arg-type]
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=IDS)

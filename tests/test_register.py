@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +19,7 @@ from deeplimit import Data, Problem, activation, continuum, data, discrete, kern
 from deeplimit.activation import ACTIVATIONS, Activation
 from deeplimit.loss import LOSSES, Loss
 
-
-@pytest.fixture(autouse=True)
-def registries() -> Iterator[None]:
-    """What a test registers is forgotten after it."""
-    kept = dict(ACTIVATIONS), dict(LOSSES)
-    yield
-    for registry, before in zip((ACTIVATIONS, LOSSES), kept, strict=True):
-        registry.clear()
-        registry.update(before)  # type: ignore[arg-type]
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 SOFTSIGN = Activation(

@@ -99,7 +99,8 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_table_of_an_uninterrup
         process.communicate()
         killed += 1
         folder = tmp_path / "cut" / ".rows" / "squares"
-        kept = sum(store.journal_size(path) for path in folder.glob("*.jsonl")) if folder.exists() else 0
+        # whole lines but the first, which says what the fingerprint is made of
+        kept = sum(max(path.read_bytes().count(b"\n") - 1, 0) for path in folder.glob("*.jsonl"))
         assert kept >= len(set(calls(file))) - 2 * int(jobs) - 1
     code, _, err = done(file, "--results", str(tmp_path / "cut"))
     assert code == 0, err
