@@ -139,7 +139,7 @@ def plot(
 
 def _execute(entry: Entry, options: object) -> None:
     """Run a study's main unless its results are finished, which its file alone tells."""
-    from deeplimit import sources, study, workers
+    from deeplimit import script, sources, study
 
     assert isinstance(options, study.Options)
     file = Path(os.path.abspath(entry.path))  # a link's own folder, where its results belong
@@ -150,7 +150,7 @@ def _execute(entry: Entry, options: object) -> None:
             return
     sources.forget()
     try:
-        module = workers.load(file)
+        module = script.read(file).load()
     except (Exception, SystemExit) as error:  # the study's own
         _end(f"{entry.path} cannot be loaded: {type(error).__name__}: {error}", FAILED)
     if not callable(getattr(module, "main", None)):

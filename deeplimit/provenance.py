@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deeplimit import fingerprint
 from deeplimit.fingerprint import installed
 
-LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn", "numba", "casadi")
+LIBRARIES = (*fingerprint.LIBRARIES, "casadi")
 
 
 def now() -> str:

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deeplimit import fingerprint, sources, store, workers
+from deeplimit import fingerprint, journal, sources, store, workers
 from deeplimit.store import StoreError, read, results_path, write_atomically
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class KeptRows(Rows):
         force: bool,
     ) -> None:
         super().__init__(points, columns)
-        self.save, self.keys = save, store.keys(points)
-        self.journal = store.journal(save, fingerprint.of_measure(measure))
+        self.save, self.keys = save, journal.keys(points)
+        self.journal = journal.opened(save, fingerprint.of_measure(measure))
         if force:
             self.journal.forget()
         for number, key in enumerate(self.keys):
@@ -90,9 +90,9 @@ class KeptRows(Rows):
         if self.found or again:
             more = f", {again} that failed or whose data have changed are computed again" if again else ""
             print(f"{len(self.found)} of {len(self.points)} rows are there already{more}")
-        elif sentences := store.others(self.journal):
+        elif sentences := journal.others(self.journal):
             print(*sentences, sep="\n")
-        if kept := store.set_aside(self.journal, self.save):
+        if kept := journal.set_aside(self.journal, self.save):
             print(f"table and record of an earlier run are kept as {kept}")
 
     def add(self, made: workers.Made) -> str:
@@ -100,7 +100,7 @@ class KeptRows(Rows):
         text = super().add(made)
         self.journal.add(self.keys[made.number], self.found[made.number], made.files)
         sources.merge(made.files)
-        store.write_rows(self.journal, self.save, self.table())
+        journal.write_rows(self.journal, self.save, self.table())
         if not made.traceback:
             return text
         path = results_path(self.save, ".failed") / f"{made.number}.txt"
@@ -110,7 +110,7 @@ class KeptRows(Rows):
     def finish(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         """The whole table, written once more for the case that no row was missing, and what its record says of it."""
         table = self.table()
-        store.write_rows(self.journal, self.save, table)
+        journal.write_rows(self.journal, self.save, table)
         return table, {
             "fingerprint": self.journal.path.stem,
             "rows": len(table),
@@ -134,7 +134,7 @@ def kept(measure: workers.Measure, points: list[dict[str, Any]], save: str | Pat
     """
     import pandas as pd
 
-    rows, keys = store.journal(save, fingerprint.of_measure(measure)).rows, store.keys(points)
+    rows, keys = journal.opened(save, fingerprint.of_measure(measure)).rows, journal.keys(points)
     if all(key in rows for key in keys):
         return pd.DataFrame([{**point, **rows[key], **point} for point, key in zip(points, keys, strict=True)])
     table = read(save)

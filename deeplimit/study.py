@@ -22,10 +22,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deeplimit import canonical, fingerprint, imports, lock, provenance, rows, script, sources, store, workers
 from deeplimit import changes as changes_
 from deeplimit import claims as claims_
-from deeplimit import fingerprint, provenance, rows, sources, store, workers
 from deeplimit.provenance import LIBRARIES
+from deeplimit.script import Script
 from deeplimit.store import RESULTS, StoreError, read, results_path, write, write_atomically
 
 if TYPE_CHECKING:
@@ -42,12 +43,8 @@ class Settings:
 
     Attributes
     ----------
-    file
-        The study's file, where it is run from one.
-    changes
-        Constants that replace those of the file, in this process and in every worker.
-    derived
-        Whether they do so in all that the file makes of them.
+    script
+        The study's file and the changes of its constants, where it is run from one; workers load it.
     jobs, cluster
         Where the rows are computed, see `sweep`.
     force
@@ -60,9 +57,7 @@ class Settings:
         Filled by the sweeps: what the record says of each table.
     """
 
-    file: str | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    derived: bool = False
+    script: Script | None = None
     jobs: int = 1
     cluster: str | None = None
     force: bool = False
@@ -161,15 +156,13 @@ def sweep(
     if save is not None and asked.draw:
         return rows.kept(measure, points, save)
     columns, force = list(show) or [*values, "status"], asked.force if force is None else force
-    with nullcontext() if save is None else store.alone(save):
+    with nullcontext() if save is None else lock.alone(save):
         found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
         start, already = time.perf_counter(), len(found.found)
         where: dict[str, Any] = {
             "jobs": processes,
             "cluster": cluster or asked.cluster,
-            "file": asked.file,
-            "changes": asked.changes,
-            "derived": asked.derived,
+            "script": asked.script,
         }
         with rows.progress_bar() as progress:
             task = progress.add_task("rows", total=len(points), completed=len(found.found))
@@ -277,7 +270,7 @@ class Options:
     def stamp(self, file: Path) -> str:
         """Fingerprint of a study's file and of all that its results depend on but the files of data that it reads."""
         versions = [fingerprint.installed(name) for name in fingerprint.LIBRARIES]
-        return fingerprint.of_text(
+        return canonical.of_text(
             [store.digest(file), self.quick, sorted(self.assignments), versions, fingerprint.package()]
         )
 
@@ -332,13 +325,11 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
     if options.quick:
         print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for path in fingerprint.beside(namespace):
+    for path in imports.beside(namespace):
         sources.note(path)
     chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
     try:
-        with settings(
-            file=str(namespace["__file__"]), changes=changed, derived=bool(wanted), stamp=stamp, made={}, **chosen
-        ):
+        with settings(script=script.read(namespace["__file__"], changed, bool(wanted)), stamp=stamp, made={}, **chosen):
             main(str(save))
     except KeyboardInterrupt:
         _end(_stopped(save, options), INTERRUPTED)

@@ -7,21 +7,18 @@ with their number, in any order.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import re
-import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from deeplimit import changes as changes_
 from deeplimit import fingerprint, sources
+from deeplimit.script import Script
 
 Point = Mapping[str, Any]
 Measure = Callable[..., Mapping[str, Any]]
@@ -47,30 +44,22 @@ class Made:
 
 
 @dataclass(frozen=True)
-class FromFile:
+class FromScript:
     """A function of a study's file as it travels to another process, which loads the file once.
 
     Attributes
     ----------
-    file, source
-        Path and text of the study.
+    script
+        The file, and the changes of its constants.
     name
         Of the function.
-    changes, derived
-        Constants that replace those of the file, see `load`.
     parts
         What the function's fingerprint is made of where it comes from; it must be made of the same where it is called.
-    identity
-        Fingerprint of file, source and changes; a process keeps the file that it has loaded under it.
     """
 
-    file: str
-    source: str
+    script: Script
     name: str
-    changes: Mapping[str, Any]
-    derived: bool
     parts: Mapping[str, str]
-    identity: str
 
     def prepare(self) -> Measure:
         """The function, from the file as this process loads it.
@@ -81,16 +70,16 @@ class FromFile:
             If it is another function here than where it comes from: main has changed something before the sweep, or
             this machine has other versions.
         """
-        module = _LOADED.get(self.identity)
+        module = _LOADED.get(self.script.identity)
         if module is None:
-            module = load(self.file, self.source, self.changes, self.derived)
+            module = self.script.load()
             own = fingerprint.of_measure(getattr(module, self.name))
             if own != dict(self.parts):
                 raise WorkersError(
                     f"workers would compute other rows: {fingerprint.difference(self.parts, own)};"
                     " what main changes before the sweep does not reach them, and versions must be equal"
                 )
-            _LOADED[self.identity] = module
+            _LOADED[self.script.identity] = module
         measure: Measure = getattr(module, self.name)
         return measure
 
@@ -99,41 +88,17 @@ class FromFile:
         return self.prepare()(**point)
 
 
-_LOADED: dict[str, ModuleType] = {}  # of this process
+_LOADED: dict[str, ModuleType] = {}  # of this process, by the identity of the script
 
 
-def load(
-    file: str | Path, source: str | None = None, changes: Mapping[str, Any] | None = None, derived: bool = False
-) -> ModuleType:
-    """A study's file as a module, without running its `main`.
-
-    `changes` replace its constants: with `derived` also in all that the file makes of them, as `--set` does, else as
-    `--quick` does.
-    """
-    name = f"{fingerprint.STUDY_MODULES}{Path(file).stem}"
-    module = ModuleType(name)
-    module.__file__ = str(file)
-    module.__spec__ = importlib.util.spec_from_loader(name, None, origin=str(file))
-    sys.modules[name] = module  # dataclasses and pickles look it up
-    text = Path(file).read_text(encoding="utf-8") if source is None else source
-    exec(compile(text, str(file), "exec"), vars(module))  # a study is code, and is run as such
-    if derived:
-        changes_.applied(vars(module), changes or {}, text)
-    else:
-        vars(module).update(changes or {})
-    return module
-
-
-def portable(measure: Measure, file: str | None, changes: Mapping[str, Any], derived: bool = False) -> Measure:
-    """The function as workers get it: by file and name where it is one of a study's file, else as it is."""
+def portable(measure: Measure, script: Script | None) -> Measure:
+    """The function as workers get it: by script and name where it is one of the study's file, else as it is."""
     function = fingerprint.unwrapped(measure)
     space = getattr(function, "__globals__", {})
     name = getattr(function, "__name__", "")
-    if file is None or space.get("__file__") != file or space.get(name) is not measure:
+    if script is None or space.get("__file__") != script.file or space.get(name) is not measure:
         return measure
-    source = Path(file).read_text(encoding="utf-8")
-    identity = fingerprint.of_text([file, source, fingerprint.plain(dict(changes)), derived])
-    return FromFile(file, source, name, dict(changes), derived, fingerprint.of_measure(measure), identity)
+    return FromScript(script, name, fingerprint.of_measure(measure))
 
 
 def compute(
@@ -142,9 +107,7 @@ def compute(
     *,
     jobs: int = 1,
     cluster: str | None = None,
-    file: str | None = None,
-    changes: Mapping[str, Any] | None = None,
-    derived: bool = False,
+    script: Script | None = None,
 ) -> Iterator[Made]:
     """The rows of some numbered points, each as soon as it is finished.
 
@@ -158,8 +121,8 @@ def compute(
         Processes, each with one compute thread.
     cluster
         Address of a running dask scheduler, such as "tcp://127.0.0.1:8786".
-    file, changes, derived
-        The study's file, which other processes load with these changes of its constants, if `measure` is one of its.
+    script
+        The study's file, which other processes load if `measure` is a function of it.
 
     Raises
     ------
@@ -167,7 +130,7 @@ def compute(
         If the scheduler cannot be reached or a worker process died.
     """
     if cluster is not None or jobs > 1:
-        measure = portable(measure, file, changes or {}, derived)
+        measure = portable(measure, script)
     if cluster is not None:
         yield from _on_cluster(measure, points, cluster)
     elif jobs > 1:
@@ -178,7 +141,7 @@ def compute(
 
 def make(measure: Measure, number: int, point: Point) -> Made:
     """One row: the axes' values and what the function returns, or the error as its status."""
-    measure = measure.prepare() if isinstance(measure, FromFile) else measure
+    measure = measure.prepare() if isinstance(measure, FromScript) else measure
     try:
         return Made(number, {**point, **measure(**point), **point}, files=sources.read())
     except Exception as error:  # one failed row must not take the others with it

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
-from deeplimit import Data, Problem, fingerprint, workers
+from deeplimit import Data, Problem, canonical, fingerprint, script
 
 STUDY = '''"""Why?"""
 import functools
@@ -104,7 +104,7 @@ def parts(tmp_path: Path, change: tuple[str, str] = ("", ""), points: str = "[1.
     sys.modules.pop("helpers", None)
     # what a new process would do: `inspect` keeps the lines of a file it has read
     linecache.clearcache()
-    return fingerprint.of_measure(workers.load(path).measure)
+    return fingerprint.of_measure(script.read(path).load().measure)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_data_count_by_their_bytes(tmp_path: Path) -> None:
         return Problem(Data(x, torch.tensor([[0.0], [1.0], [1.0]])), loss="logistic", alpha=alpha)
 
     def found(problem: Problem) -> str:
-        return fingerprint.of_text(fingerprint.plain(problem))
+        return canonical.of_text(canonical.plain(problem))
 
     assert found(problem()) == found(problem())
     assert len({found(problem()), found(problem(bump=1e-15)), found(problem(alpha=0.2))}) == 3
@@ -184,11 +184,11 @@ def test_values_of_every_kind_have_a_fingerprint_of_their_own() -> None:
     """Types that compare equal do not share one; NaN, infinities and cycles have one."""
     values: list[Any] = [1, 1.0, True, "1", [1], (1,), {1}, {"1": 1}, np.float64(1.5), np.array([1]), np.array([1.0])]
     values += [float("nan"), float("inf"), None, range(3), b"1", pd.DataFrame({"a": [1]}), np.array(["a", None])]
-    texts = [fingerprint.of_text(fingerprint.plain(value)) for value in values]
+    texts = [canonical.of_text(canonical.plain(value)) for value in values]
     assert len(set(texts)) == len(values)
     loop: list[Any] = []
     loop.append(loop)
-    assert fingerprint.plain(loop) == ["list", "a cycle"]
+    assert canonical.plain(loop) == ["list", "a cycle"]
 
 
 def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_the_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
     text = STUDY.replace("{points}", "{'b', 'a', 'c'}").replace("{folder!r}", repr(str(tmp_path)))
     (tmp_path / "helpers.py").write_text(HELPERS)
     path.write_text(text + "\nSPACE = Problem(Data([[0.1, 0.2]], [[1.0]]), loss='logistic', alpha=1.0)\n")
-    code = "import sys; from deeplimit import fingerprint, workers\n"
-    code += f"print(fingerprint.of_measure(workers.load({str(path)!r}).measure))"
+    code = "import sys; from deeplimit import fingerprint, script\n"
+    code += f"print(fingerprint.of_measure(script.read({str(path)!r}).load().measure))"
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
         for environment in ({"PYTHONHASHSEED": "1", "PATH": ""}, {"PYTHONHASHSEED": "2", "PATH": ""})
@@ -224,7 +224,7 @@ def of(tmp_path: Path, text: str, name: str = "measure") -> dict[str, str]:
     path = tmp_path / "t.py"
     path.write_text("import functools\nimport numpy as np\n" + text)
     linecache.clearcache()
-    return fingerprint.of_measure(getattr(workers.load(path), name))
+    return fingerprint.of_measure(getattr(script.read(path).load(), name))
 
 
 MADE = "def made(k):\n    def inner(a):\n        return k * a\n    return inner\n"
@@ -269,6 +269,17 @@ CASES = {
         "from types import SimpleNamespace\nN = SimpleNamespace(x=np.arange(2000))\ndef measure(a):\n    return N.x.sum()\n",
         "2000",
         "2001",
+    ),
+    "an attribute of a class set later": (OBJECT + "M.r = 2\ndef measure(a):\n    return M(1).r\n", "r = 2", "r = 3"),
+    "a list of a class changed later": (
+        "class M:\n    r = [1]\nM.r += [2]\ndef measure(a):\n    return M.r[-1]\n",
+        "[2]",
+        "[3]",
+    ),
+    "a method set later": (
+        OBJECT + "def g(self, a):\n    return 2 * a\nM.go = g\ndef measure(a):\n    return M(1).go(a)\n",
+        "2 * a",
+        "3 * a",
     ),
     "a function's default": ("K = 2\ndef measure(a, k=K):\n    return a * k\n", "K = 2", "K = 3"),
 }
@@ -323,7 +334,7 @@ def test_a_class_typed_at_a_prompt_counts() -> None:
 def test_a_study_has_one_fingerprint_run_as_a_script_or_by_name(study: str) -> None:
     """So that each finds the rows of the other."""
     path = Path(__file__).parent.parent / "studies" / f"{study}.py"
-    code = "import runpy\nfrom deeplimit import fingerprint, study\nstudy.run = lambda main, space: print("
-    code += f"fingerprint.of_text(fingerprint.of_measure(space['measure'])))\nrunpy.run_path({str(path)!r}, run_name='__main__')"
-    script = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert script == fingerprint.of_text(fingerprint.of_measure(workers.load(path).measure))
+    code = "import runpy\nfrom deeplimit import canonical, fingerprint, study\nstudy.run = lambda main, space: print("
+    code += f"canonical.of_text(fingerprint.of_measure(space['measure'])))\nrunpy.run_path({str(path)!r}, run_name='__main__')"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == canonical.of_text(fingerprint.of_measure(script.read(path).load().measure))

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from deeplimit import Data, Problem, claims, cli, store, study, tables, verify, workers
+from deeplimit import Data, Problem, claims, cli, journal, store, study, tables, verify, workers
 from deeplimit.claims import Claim
 from deeplimit.store import StoreError
 
@@ -545,13 +545,13 @@ def line(content: Any, name: str) -> bytes:
 
 def test_lines_of_another_journal_are_not_taken_for_ones_own(home: Path, tmp_path: Path) -> None:
     """The same point measured with another constant has the same key, and another checksum."""
-    one, two = (store.journal(tmp_path / "t", {"RATE": rate}) for rate in ("1", "2"))
+    one, two = (journal.opened(tmp_path / "t", {"RATE": rate}) for rate in ("1", "2"))
     one.add("point", {"value": 1.0})
     two.add("point", {"value": 2.0})
     two.add("more", {"value": 2.5})
     one.path.write_bytes(one.path.read_bytes() + two.path.read_bytes().splitlines(True)[1] * 2)
-    assert store.journal(tmp_path / "t", {"RATE": "1"}).rows == {"point": {"value": 1.0}}
-    kept = one.path.with_suffix(store.BROKEN)
+    assert journal.opened(tmp_path / "t", {"RATE": "1"}).rows == {"point": {"value": 1.0}}
+    kept = one.path.with_suffix(journal.BROKEN)
     assert kept.read_bytes() == two.path.read_bytes().splitlines(True)[1] * 2
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from deeplimit import data, store, study
+from deeplimit import data, journal, lock, study
 from deeplimit.store import StoreError
 
 STUDY = '''"""Does the square grow?"""
@@ -225,25 +225,25 @@ def test_a_failed_row_keeps_its_traceback_and_is_tried_again(
 def test_a_journal_is_read_up_to_the_first_broken_line(tmp_path: Path) -> None:
     """Cut at any byte, it has the whole lines before the cut, and goes on from there."""
     parts = {"measure": "x"}
-    journal = store.journal(tmp_path / "t", parts)
+    kept = journal.opened(tmp_path / "t", parts)
     rows = [{"value": k / 3, "note": "é\n" * k, "none": None, "yes": k > 1} for k in range(4)]
     ends = []
     for k, row in enumerate(rows):
-        journal.add(f"key {k}", row)
-        ends.append(journal.path.stat().st_size)
-    content = journal.path.read_bytes()
-    assert list(store.journal(tmp_path / "t", parts).rows.values()) == rows
+        kept.add(f"key {k}", row)
+        ends.append(kept.path.stat().st_size)
+    content = kept.path.read_bytes()
+    assert list(journal.opened(tmp_path / "t", parts).rows.values()) == rows
     for cut in range(len(content)):
-        journal.path.write_bytes(content[:cut])
-        found = store.journal(tmp_path / "t", parts)
+        kept.path.write_bytes(content[:cut])
+        found = journal.opened(tmp_path / "t", parts)
         whole = sum(end <= cut for end in ends)
         assert list(found.rows.values()) == rows[:whole]
         found.add("new", {"value": 1.0})
-        assert list(store.journal(tmp_path / "t", parts).rows) == [*(f"key {k}" for k in range(whole)), "new"]
+        assert list(journal.opened(tmp_path / "t", parts).rows) == [*(f"key {k}" for k in range(whole)), "new"]
     flipped = bytearray(content)
     flipped[ends[1] + 30] ^= 1
-    journal.path.write_bytes(bytes(flipped))
-    assert list(store.journal(tmp_path / "t", parts).rows.values()) == rows[:2]
+    kept.path.write_bytes(bytes(flipped))
+    assert list(journal.opened(tmp_path / "t", parts).rows.values()) == rows[:2]
 
 
 def test_numbers_survive_the_journal_bit_for_bit(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_an_older_table_and_its_lock_are_no_obstacle(tmp_path: Path) -> None:
 
 def test_a_lock_held_by_this_process_is_no_deadlock(tmp_path: Path) -> None:
     """A sweep within a sweep of the same table goes on."""
-    with store.alone(tmp_path / "t"), store.alone(tmp_path / "t"):
+    with lock.alone(tmp_path / "t"), lock.alone(tmp_path / "t"):
         pass
     with pytest.raises(StoreError, match="there is no table"):
         study.read(tmp_path / "t")
