@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class Rows:
     def add(self, made: workers.Made) -> str:
         """Keep a finished row; its line to print."""
         axes = self.points[made.number]
-        row = {str(name): value if name in axes else store.plain(value) for name, value in made.row.items()}
+        row = {str(name): value if name in axes else _entry(value) for name, value in made.row.items()}
         self.found[made.number] = row
         return line(row, self.columns)
 
@@ -117,6 +118,12 @@ class KeptRows(Rows):
             "failed": sum(map(has_failed, self.found.values())),
             "table": store.digest(results_path(self.save, ".csv")),
         }
+
+
+def _entry(value: Any) -> Any:
+    """A value as a table keeps it; nothing is NaN there, as it is in the file."""
+    found = store.plain(value)
+    return math.nan if found is None else found
 
 
 def has_failed(row: Mapping[str, Any]) -> bool:

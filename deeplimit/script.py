@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,7 +67,8 @@ def read(file: str | Path, changes: Mapping[str, Any] | None = None, derived: bo
 
     Raises
     ------
-    OSError, UnicodeDecodeError
+    OSError, UnicodeDecodeError, SyntaxError
         If it cannot be read.
     """
-    return Script(str(file), Path(file).read_text(encoding="utf-8"), dict(changes or {}), derived)
+    with tokenize.open(file) as lines:  # in the encoding that the file declares
+        return Script(str(file), lines.read(), dict(changes or {}), derived)

@@ -96,9 +96,9 @@ def sweep(
 ) -> pd.DataFrame:
     """One row for every combination of the axes, in their order, the last axis fastest.
 
-    A row is the axes' values and what else `measure(**values)` returns: numbers, texts and truth values (anything else
-    becomes its text). It is printed and kept as soon as it is finished. A call that raises leaves a row whose `status`
-    is the error and a file NAME.failed/ROW.txt with the traceback; the other rows go on.
+    A row is the axes' values and what else `measure(**values)` returns: numbers, texts and truth values (None becomes
+    NaN, anything else its text). It is printed and kept as soon as it is finished. A call that raises leaves a row
+    whose `status` is the error and a file NAME.failed/ROW.txt with the traceback; the other rows go on.
 
     With `save`, a rerun computes only what is missing and the rows that failed. A row counts as there if it has the
     same fingerprint: the same code of `measure` and of the functions and constants of its file that it reaches, the
@@ -329,7 +329,8 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
         sources.note(path)
     chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
     try:
-        with settings(script=script.read(namespace["__file__"], changed, bool(wanted)), stamp=stamp, made={}, **chosen):
+        source = script.read(namespace["__file__"], changed, bool(wanted)) if file.is_file() else None
+        with settings(script=source, stamp=stamp, made={}, **chosen):
             main(str(save))
     except KeyboardInterrupt:
         _end(_stopped(save, options), INTERRUPTED)

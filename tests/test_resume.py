@@ -257,6 +257,8 @@ def test_numbers_survive_the_journal_bit_for_bit(tmp_path: Path) -> None:
     again = study.sweep(measure, save=tmp_path / "t", k=range(7))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert first["value"].to_numpy().tobytes() == again["value"].to_numpy().tobytes()
+    pd.testing.assert_frame_equal(first, study.read(tmp_path / "t"), check_exact=True)
+    assert first["none"].isna().all()
 
 
 def test_the_same_point_twice_is_two_rows(tmp_path: Path) -> None:
