@@ -546,8 +546,8 @@ def from_file(
         Whether the first line of a CSV file holds the names of the columns; other files know their names. None decides:
         it does if no entry of it is a number, and if a text of it stands above numbers alone while its numbers are
         whole and rise. It is a sample if a text of it stands in the same column again, or if all its entries are
-        numbers that do not count 0, 1, 2, … or 1, 2, 3, … and are not years that rise. Where it may be either, header
-        has to be given.
+        numbers that do not count 0, 1, 2, … or 1, 2, 3, … and are not years that rise, 1900 to 2100. Where it may be
+        either, header has to be given.
 
     Returns
     -------

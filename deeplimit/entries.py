@@ -29,5 +29,5 @@ def is_numeric(entry: Any) -> bool:
 
 
 def is_misspelt(entry: Any) -> bool:
-    """Whether an entry is a number with a decimal comma or with separators of thousands, as 2,9 or 1,234.5 or 1 234."""
-    return not is_number(entry) and MISSPELT.fullmatch(str(entry).strip()) is not None
+    """Whether an entry may have a decimal comma or separators of thousands, as 2,9 or 1,234.5 or 1 234."""
+    return MISSPELT.fullmatch(str(entry).strip()) is not None

@@ -110,15 +110,16 @@ class Table:
         ------
         ValueError
             Naming an entry that is missing, two texts that differ only by case or spaces, or a number that is not
-            whole.
+            whole, or so large that float64 does not tell it from its neighbours.
         """
         if not self.is_numeric(name):
             return np.array(self._texts(name))
         numbers = self.numbers(name)
-        if (numbers != np.round(numbers)).any():
-            row = int(np.flatnonzero(numbers != np.round(numbers))[0])
+        wrong = np.flatnonzero((numbers != np.round(numbers)) | (abs(numbers) >= 2**53))
+        if len(wrong):
+            entry = self.columns[name][wrong[0]]
             raise self.wrong(
-                self.rows[row], name, f"{self.columns[name][row]!r} is not a class: whole numbers or texts"
+                self.rows[wrong[0]], name, f"{entry!r} is not a class: whole numbers below 2**53, or texts"
             )
         return numbers.astype(np.int64)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from deeplimit.entries import is_missing, is_misspelt, is_numeric
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", " ": "spaces"}
-YEARS = range(1900, 2101)
 
 
 def read(path: Path, content: bytes, header: bool | None) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -56,7 +55,7 @@ def is_header(path: Path, lines: Sequence[Sequence[str]]) -> bool:
         return True
     if not texts and not _count(numbers):
         return False
-    shown = ", ".join(first[:4]) + (", …" if len(first) > 4 else "")
+    shown = ", ".join(map(repr, first[:4])) + (", …" if len(first) > 4 else "")
     raise ValueError(f"{path}: the first line ({shown}) may be a header or a sample: give header=True or header=False")
 
 
@@ -71,16 +70,17 @@ def _are_numbers(column: Sequence[str]) -> bool:
 
 def _rise(numbers: Sequence[str]) -> bool:
     """Whether numbers are written as whole ones, and each is greater than the one before."""
-    return all(number.strip().isdecimal() for number in numbers) and all(a < b for a, b in pairwise(map(int, numbers)))
+    wholes = [float(number) for number in numbers if number.strip().isdecimal()]
+    return len(wholes) == len(numbers) and all(a < b for a, b in pairwise(wholes))
 
 
 def _count(numbers: Sequence[str]) -> bool:
-    """Whether numbers are 0, 1, 2, … or 1, 2, 3, …, or years that rise."""
+    """Whether numbers are 0, 1, 2, … or 1, 2, 3, …, or years from 1900 to 2100 that rise."""
     if not _rise(numbers):
         return False
-    wholes = [int(number) for number in numbers]
-    counting = wholes[0] in (0, 1) and wholes[-1] - wholes[0] == len(wholes) - 1
-    return counting or all(whole in YEARS for whole in wholes)
+    lowest, highest = float(numbers[0]), float(numbers[-1])
+    counting = lowest in (0, 1) and highest - lowest == len(numbers) - 1
+    return counting or (lowest >= 1900 and highest <= 2100)
 
 
 def _decoded(path: Path, content: bytes) -> str:

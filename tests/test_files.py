@@ -78,6 +78,8 @@ SAMPLES = {
     "numbers that fall": "2,1,0",
     "numbers that count from 2": "2,3,4",
     "floats that count": "0.0,1.0,2.0",
+    "numbers above years": "2000,2050,2101",
+    "numbers below years": "1899,1950,2000",
     "years that fall": "2020,2019,2018",
 }
 EITHER = {
@@ -88,6 +90,7 @@ EITHER = {
     "lengths above classes": "0.5,1.5,species\n1.0,2.0,setosa\n1.5,2.0,setosa\n",
     "a typing error in a sample": "5.1,x3.5,0\n4.9,3.0,1\n",
     "a typing error in whole numbers": "5,x3,0\n4,3,1\n",
+    "a text above a number and a text": "0,target\n1,yes\n2,3\n",
     "a line alone": "5,7,setosa\n",
 }
 
@@ -114,11 +117,9 @@ def test_a_first_line_of_numbers_is_a_sample(tmp_path: Path, first: str) -> None
 @pytest.mark.parametrize("text", EITHER.values(), ids=EITHER.keys())
 def test_what_may_be_a_header_or_a_sample_is_refused(tmp_path: Path, text: str) -> None:
     """A name taken for a class, or a sample lost, would be seen by nobody."""
-    with pytest.raises(
-        ValueError, match=r"the first line \(.*\) may be a header or a sample: give header=True or"
-    ) as e:
+    first = re.escape(", ".join(map(repr, text.splitlines()[0].split(","))))
+    with pytest.raises(ValueError, match=f"the first line .{first}. may be a header or a sample: give header=True or"):
         data.load(written(tmp_path, text))
-    assert text.splitlines()[0].replace(",", ", ") in str(e.value)
 
 
 def test_header_decides_where_the_first_line_may_be_either(tmp_path: Path) -> None:
@@ -138,6 +139,8 @@ def test_a_typing_error_in_the_first_sample_is_named_there(tmp_path: Path) -> No
         data.load(written(tmp_path, "5.1,x3.5,setosa\n4.9,3.0,setosa\n6.2,2.9,virginica\n"))
     with pytest.raises(ValueError, match="line 1, column '2': '3,500' is not a number"):
         data.load(written(tmp_path, '5,"3,500",7\n4,3,8\n'))
+    with pytest.raises(ValueError, match="line 1, column '2': 'NA' is not a number"):
+        data.load(written(tmp_path, "5,NA,7\n4,3,8\n"))
 
 
 @pytest.mark.parametrize("header", [1, "yes", "infer"])
@@ -224,14 +227,10 @@ def test_minus_is_a_class_beside_plus(tmp_path: Path) -> None:
 def test_labels_that_differ_only_by_case_or_spaces_are_refused(tmp_path: Path, first: str, second: str) -> None:
     """Both are named with their places."""
     path = written(tmp_path, f"a,y\n1,{first}\n2,other\n3,{second}\n")
-    with pytest.raises(
-        ValueError, match=f"line 4, column 'y': '{second}' and '{first}' \\(line 2\\) differ only by case"
-    ):
+    with pytest.raises(ValueError, match=f"line 4, column 'y': '{second}' and '{first}' .line 2. differ only by case"):
         data.load(path)
     np.savez(tmp_path / "a.npz", x=np.arange(3.0), y=np.array([first, "other", second]))
-    with pytest.raises(
-        ValueError, match=f"row 3, column 'y': '{second}' and '{first}' \\(row 1\\) differ only by case"
-    ):
+    with pytest.raises(ValueError, match=f"row 3, column 'y': '{second}' and '{first}' .row 1. differ only by case"):
         data.load(tmp_path / "a.npz")
 
 
@@ -255,7 +254,7 @@ def test_truth_values_are_two_classes(tmp_path: Path) -> None:
 
 
 SEPARATED = {
-    "semicolons": ("a;b;y\n1;2;0\n3;4;1\n", "semicolons"),
+    "semicolons": ("a;b;y\n1;2;0\n\n3;4;1\n", "semicolons"),
     "semicolons and decimal commas": ("a;b;y\n1,5;2,5;0\n3,5;4,5;1\n", "semicolons"),
     "semicolons and decimal commas, no header": ("1,5;2,5;0\n3,5;4,5;1\n", "semicolons"),
     "semicolons and texts": ("a;y\n1.234,5;no\n3,5;yes\n", "semicolons"),
@@ -362,6 +361,11 @@ CSV_ERRORS: dict[str, tuple[str, dict[str, Any], str]] = {
     "mixed labels": ("a,y\n1,2\n1,b\n", {}, "line 3, column 'y': 'b' is not a number"),
     "empty label": ("a,y\n1,b\n1, \n", {}, "line 3, column 'y': an empty entry is not a label"),
     "no class": ("a,y\n1,2.5\n1,3\n", {"onehot": True}, "line 2, column 'y': '2.5' is not a class"),
+    "large class": (
+        f"a,y\n1,1\n2,{2**53 + 1}\n3,{2**53}\n",
+        {"onehot": True},
+        "line 3, column 'y': '9007199254740993' is",
+    ),
     "one class": ("a,y\n1,b\n1,b\n", {}, "column 'y' must have two classes or more, got 'b' alone"),
     "two label columns": ("a,y,z\n1,b,c\n", {"labels": ["y", "z"]}, "classes must be in one column, got y, z"),
     "quote": ('a,y\n"1,2\n', {}, "line 2 cannot be read"),
