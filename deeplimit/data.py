@@ -524,10 +524,11 @@ def from_file(
     labels: str | Sequence[str] | None = None,
     onehot: bool | None = None,
     standardise: bool = False,
+    header: bool | None = None,
 ) -> Data:
     """The samples of a CSV, parquet or NPZ file, one a row. Nothing in the file is executed: no pickled objects.
 
-    A first line of a CSV file in which no entry is a number is the header; without one the columns are "1", "2", ….
+    The columns of a CSV file without a header are "1", "2", ….
     The arrays (S,) or (S, k) of an NPZ file have the columns "name" or "name 1", …, "name k".
 
     Parameters
@@ -541,6 +542,12 @@ def from_file(
         Classes are numbered in their sorted order, which the notes tell.
     standardise
         Every column of x to mean 0 and variance 1; a constant column to 0.
+    header
+        Whether the first line of a CSV file holds the names of the columns; other files know their names. None decides:
+        it does if no entry of it is a number, and if a text of it stands above numbers alone while its numbers are
+        whole and rise. It is a sample if a text of it stands in the same column again, or if all its entries are
+        numbers that do not count 0, 1, 2, … or 1, 2, 3, … and are not years that rise, 1900 to 2100. Where it may be
+        either, header has to be given.
 
     Returns
     -------
@@ -550,8 +557,10 @@ def from_file(
     Raises
     ------
     ValueError
-        Naming line or row and column of what is not a number, not finite or no class; if a line has another number of
-        entries, two columns have one name, there is no such column, the file is empty or holds pickled objects.
+        Naming line or row and column of what is not a number, not finite, a missing label or no class, and labels that
+        differ only by case or spaces; if a line has another number of entries, two columns have one name, one is of
+        row numbers that pandas wrote, there is no such column, the first line may be a header or a sample, the
+        file is empty or holds pickled objects.
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     ModuleNotFoundError
@@ -559,7 +568,7 @@ def from_file(
     """
     if not isinstance(standardise, bool):
         raise ValueError(f"standardise must be True or False, got {standardise!r}")
-    table = files.table(path)
+    table = files.table(path, header)
     inputs, targets = table.split(labels)
     x = np.stack([table.numbers(name) for name in inputs], axis=1)
     y, notes = _targets(table, targets, onehot)

@@ -5,10 +5,10 @@ Nothing in a file is executed: pickled objects are refused. What is no number is
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from deeplimit import sources
+from deeplimit import lines, sources
+from deeplimit.entries import MISSING, is_missing, is_misspelt, is_numeric
 
 Column = Sequence[Any] | np.ndarray
+INDEX = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # what pandas calls row numbers, and columns without a name
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +92,16 @@ class Table:
             number = None
         if number is None or "_" in str(entry):  # Python reads 1_000 as a number, no table means it
             empty = entry is None or not str(entry).strip()
-            raise self.wrong(row, name, "an empty entry is not a number" if empty else f"{entry!r} is not a number")
+            hint = ": write it with a decimal point and without other separators" if is_misspelt(entry) else ""
+            raise self.wrong(row, name, f"{'an empty entry' if empty else repr(entry)} is not a number{hint}")
         if not math.isfinite(number):
             raise self.wrong(row, name, f"{entry!r} is not finite")
         return number
 
     def is_numeric(self, name: str) -> bool:
-        """Whether the first entry of a column is a number."""
-        return _is_number(self.columns[name][0])
+        """Whether an entry of a column is a number, or meant as one, or all are missing."""
+        column = self.columns[name]
+        return any(map(is_numeric, column)) or all(map(is_missing, column))
 
     def labels(self, name: str) -> np.ndarray:
         """A column as labels: texts, or whole numbers.
@@ -105,50 +109,63 @@ class Table:
         Raises
         ------
         ValueError
-            Naming an entry that is empty, or a number that is not whole.
+            Naming an entry that is missing, two texts that differ only by case or spaces, or a number that is not
+            whole, or so large that float64 does not tell it from its neighbours.
         """
         if not self.is_numeric(name):
-            texts = ["" if entry is None else str(entry).strip() for entry in self.columns[name]]
-            if "" in texts:
-                raise self.wrong(self.rows[texts.index("")], name, "an empty entry is not a label")
-            return np.array(texts)
+            return np.array(self._texts(name))
         numbers = self.numbers(name)
-        if (numbers != np.round(numbers)).any():
-            row = int(np.flatnonzero(numbers != np.round(numbers))[0])
+        wrong = np.flatnonzero((numbers != np.round(numbers)) | (abs(numbers) >= 2**53))
+        if len(wrong):
+            entry = self.columns[name][wrong[0]]
             raise self.wrong(
-                self.rows[row], name, f"{self.columns[name][row]!r} is not a class: whole numbers or texts"
+                self.rows[wrong[0]], name, f"{entry!r} is not a class: whole numbers below 2**53, or texts"
             )
         return numbers.astype(np.int64)
+
+    def _texts(self, name: str) -> list[str]:
+        texts = ["" if entry is None else str(entry).strip() for entry in self.columns[name]]
+        missing = MISSING - {"-"} if "+" in texts else MISSING
+        spellings: dict[str, tuple[int, str]] = {}
+        for row, text in zip(self.rows, texts, strict=True):
+            if text.casefold() in missing:
+                entry = f"{text!r}, which stands for a missing one," if text else "an empty entry"
+                raise self.wrong(row, name, f"{entry} is not a label")
+            where, first = spellings.setdefault(" ".join(text.split()).casefold(), (row, text))
+            if text != first:
+                alike = f"{text!r} and {first!r} ({self.unit} {where})"
+                raise self.wrong(row, name, f"{alike} differ only by case or spaces: write one of them")
+        return texts
 
     def wrong(self, row: int, name: str, what: str) -> ValueError:
         """The error of an entry."""
         return ValueError(f"{self.path}: {self.unit} {row}, column {name!r}: {what}")
 
 
-def _is_number(entry: Any) -> bool:
-    try:
-        float(entry)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def table(path: str | os.PathLike[str]) -> Table:
+def table(path: str | os.PathLike[str], header: bool | None = None) -> Table:
     """The columns of a .csv, .parquet or .npz file.
 
-    A first line of a CSV file in which no entry is a number is the header; without one the columns are "1", "2", ….
+    `header` tells whether the first line of a CSV file holds the names of its columns, None leaves it to
+    `lines.is_header`; without a header they are "1", "2", ….
     An NPZ file holds arrays (S,) or (S, k), whose columns are "name" or "name 1", "name 2", ….
 
     Raises
     ------
     ValueError
-        If the file has no rows, rows of different lengths, two columns of one name, or arrays of objects.
+        If the file has no rows, rows of different lengths, two columns of one name, a column that pandas made of row
+        numbers, or arrays of objects; if its first line may be a header or a sample, or `header` is given for a file
+        of another kind.
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     ModuleNotFoundError
         For parquet without its extra.
     """
     path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise ValueError(f"the name of a file of data must end in {', '.join(READERS)}, got {str(path)!r}")
+    if header is not None and (suffix != ".csv" or not isinstance(header, bool)):
+        raise ValueError(f"header must be None, or True or False for a CSV file, got {header!r} for {path}")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, a file is wanted")
     if not path.is_file():
@@ -156,7 +173,7 @@ def table(path: str | os.PathLike[str]) -> Table:
     content = path.read_bytes()
     if not content.strip():
         raise ValueError(f"{path} is empty")
-    found = READERS[path.suffix.lower()](path, content)
+    found = READERS[suffix](path, content) if header is None else _csv(path, content, header)
     if not len(found.rows):
         raise ValueError(f"{path} has no rows")
     sources.note(path)
@@ -164,32 +181,21 @@ def table(path: str | os.PathLike[str]) -> Table:
 
 
 def _named(path: Path, names: Sequence[str]) -> Sequence[str]:
+    for place, name in enumerate(names, 1):
+        if INDEX.fullmatch(name.strip()):
+            called = f"is called {name!r}" if name.strip() else "has no name"
+            raise ValueError(
+                f"{path}: column {place} {called}, as where pandas writes row numbers: "
+                "write the file with index=False, or name the column"
+            )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(f"{path} has two columns of the name {repeated[0]!r}")
     return names
 
 
-def _csv(path: Path, content: bytes) -> Table:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: byte {error.start} cannot be read") from error
-    lines: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines += [(reader.line_num, line) for line in reader if line]
-    except csv.Error as error:
-        raise ValueError(f"{path}: line {reader.line_num} cannot be read: {error}") from error
-    first = lines[0][1]
-    for number, line in lines:
-        if len(line) != len(first):
-            raise ValueError(
-                f"{path}: line {number} has {len(line)} entries, the first line has {len(first)} (separated by commas)"
-            )
-    headed = not any(map(_is_number, first))
-    names = [name.strip() for name in first] if headed else [str(k + 1) for k in range(len(first))]
-    body = lines[headed:]
+def _csv(path: Path, content: bytes, header: bool | None = None) -> Table:
+    names, body = lines.read(path, content, header)
     columns = zip(*(line for _, line in body), strict=True) if body else ((),) * len(names)
     named: dict[str, Column] = dict(zip(_named(path, names), columns, strict=True))
     return Table(path, named, {name: [name] for name in named}, "line", [number for number, _ in body])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,10 +58,224 @@ def test_labels_are_chosen_by_name_and_the_order_of_the_inputs_is_kept(tmp_path:
 
 
 def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path) -> None:
-    """A first line with a number in it is a sample."""
-    path = written(tmp_path, "\ufeff1,2,a\n\n3,4,b\n")
-    assert data.load(path).x.tolist() == [[1, 2], [3, 4]]
-    assert data.load(path, labels="3").y.tolist() == [[0], [1]]
+    """Its first line is a sample, which a label that stands there again shows."""
+    path = written(tmp_path, "\ufeff1,2,a\n\n3,4,b\n5,6,a\n")
+    assert data.load(path).x.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert data.load(path, labels="3").y.tolist() == [[0], [1], [0]]
+    assert data.load(path, labels="3", onehot=True, header=False).y.tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+HEADERS = {
+    "texts": "length,width,species",
+    "texts with digits": "x1,x2,y",
+    "sodium, not a missing entry": "Na,Mg,Type",
+    "a text above numbers": "2019,2020,total",
+    "counting, a text above numbers": "0,1,target",
+}
+SAMPLES = {
+    "numbers": "5.1,3.5,0.2",
+    "whole numbers": "3,5,7",
+    "numbers that fall": "2,1,0",
+    "numbers that count from 2": "2,3,4",
+    "floats that count": "0.0,1.0,2.0",
+    "numbers above years": "2000,2050,2101",
+    "numbers below years": "1899,1950,2000",
+    "years that fall": "2020,2019,2018",
+}
+EITHER = {
+    "counting from 0": "0,1,2\n5.1,3.5,0.2\n",
+    "counting from 1": "1,2,3\n5.1,3.5,0.2\n",
+    "years": "1990,2000,2020\n5.1,3.5,0.2\n",
+    "years above classes": "2019,2020,species\n1.0,2.0,setosa\n1.5,2.0,virginica\n",
+    "lengths above classes": "0.5,1.5,species\n1.0,2.0,setosa\n1.5,2.0,setosa\n",
+    "a typing error in a sample": "5.1,x3.5,0\n4.9,3.0,1\n",
+    "a typing error in whole numbers": "5,x3,0\n4,3,1\n",
+    "a text above a number and a text": "0,target\n1,yes\n2,3\n",
+    "a line alone": "5,7,setosa\n",
+}
+
+
+@pytest.mark.parametrize("first", HEADERS.values(), ids=HEADERS.keys())
+def test_a_first_line_of_names_is_the_header(tmp_path: Path, first: str) -> None:
+    """A sample has a number, and no text above numbers; beside such a text whole numbers that rise are names."""
+    path = written(tmp_path, f"{first}\n1.5,2,3\n2.5,4,6\n")
+    assert data.load(path).x.tolist() == [[1.5, 2], [2.5, 4]]
+    assert data.load(path, labels=first.split(",")[0]).y.tolist() == [[1.5], [2.5]]
+    assert data.load(path, header=True).digest == data.load(path).digest
+
+
+@pytest.mark.parametrize("first", SAMPLES.values(), ids=SAMPLES.keys())
+def test_a_first_line_of_numbers_is_a_sample(tmp_path: Path, first: str) -> None:
+    """Unless they are what programs write as names: whole numbers that count from 0 or 1, or years that rise."""
+    path = written(tmp_path, f"{first}\n1.5,2,3\n2.5,4,6\n")
+    sample = data.load(path)
+    assert [*sample.x[0].tolist(), sample.y[0].item()] == [float(entry) for entry in first.split(",")]
+    assert sample.points == 3
+    assert data.load(path, header=False).digest == sample.digest
+
+
+@pytest.mark.parametrize("text", EITHER.values(), ids=EITHER.keys())
+def test_what_may_be_a_header_or_a_sample_is_refused(tmp_path: Path, text: str) -> None:
+    """A name taken for a class, or a sample lost, would be seen by nobody."""
+    first = re.escape(", ".join(map(repr, text.splitlines()[0].split(","))))
+    with pytest.raises(ValueError, match=f"the first line .{first}. may be a header or a sample: give header=True or"):
+        data.load(written(tmp_path, text))
+
+
+def test_header_decides_where_the_first_line_may_be_either(tmp_path: Path) -> None:
+    """Labels are then found by these names, and classes do not include a name."""
+    path = written(tmp_path, "2019,2020,species\n1.0,2.0,setosa\n1.5,2.5,virginica\n")
+    sample = data.load(path, header=True, labels="species", onehot=True)
+    assert (sample.x.tolist(), sample.y.tolist()) == ([[1, 2], [1.5, 2.5]], [[1, 0], [0, 1]])
+    counted = written(tmp_path, "0,1,2\n5.1,3.5,0\n4.9,3.0,1\n", "counted.csv")
+    assert data.load(counted, header=True, labels="0").x.tolist() == [[3.5, 0], [3, 1]]
+    sample = data.load(counted, header=False, labels="3", onehot=False)
+    assert (sample.x.tolist(), sample.y.tolist()) == ([[0, 1], [5.1, 3.5], [4.9, 3]], [[2], [0], [1]])
+
+
+def test_a_typing_error_in_the_first_sample_is_named_there(tmp_path: Path) -> None:
+    """Its class stands below it again, so the line is no header, though a text stands above numbers."""
+    with pytest.raises(ValueError, match=r"line 1, column '2': 'x3\.5' is not a number"):
+        data.load(written(tmp_path, "5.1,x3.5,setosa\n4.9,3.0,setosa\n6.2,2.9,virginica\n"))
+    with pytest.raises(ValueError, match="line 1, column '2': '3,500' is not a number"):
+        data.load(written(tmp_path, '5,"3,500",7\n4,3,8\n'))
+    with pytest.raises(ValueError, match="line 1, column '2': 'NA' is not a number"):
+        data.load(written(tmp_path, "5,NA,7\n4,3,8\n"))
+
+
+@pytest.mark.parametrize("header", [1, "yes", "infer"])
+def test_header_is_none_or_a_truth_value(tmp_path: Path, header: Any) -> None:
+    """pandas has a number of lines there, which is another question."""
+    with pytest.raises(ValueError, match="header must be None, or True or False for a CSV file, got"):
+        data.load(written(tmp_path, FLOWERS), header=header)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("name", ["a.npz", "a.parquet"])
+def test_files_that_know_their_names_take_no_header(tmp_path: Path, name: str, header: bool) -> None:
+    """Whatever is in them."""
+    with pytest.raises(ValueError, match=f"for a CSV file, got {header} for .*{name}"):
+        data.load(tmp_path / name, header=header)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """By its name, as `load` refuses it."""
+    with pytest.raises(ValueError, match=r"must end in \.csv, \.parquet, \.npz, got .*flowers\.txt"):
+        data.from_file(written(tmp_path, FLOWERS, "flowers.txt"))
+
+
+INDEXED = {
+    "no name": ",a,y\n0,5,1\n1,6,0\n",
+    "no name, shuffled": ",a,y\n7,5,1\n3,6,0\n",
+    "no name, numbers as names": ",0,1\n0,5,1\n1,6,0\n",
+    "no name in the middle": "a,,y\n0,5,1\n1,6,0\n",
+    "read again by pandas": "Unnamed: 0,a,y\n0,5,1\n1,6,0\n",
+    "read again twice": "Unnamed: 0.1,Unnamed: 0,a,y\n0,0,5,1\n1,1,6,0\n",
+    "parquet turned into CSV": "a,y,__index_level_0__\n5,1,0\n6,0,1\n",
+}
+
+
+@pytest.mark.parametrize("text", INDEXED.values(), ids=INDEXED.keys())
+def test_row_numbers_are_no_inputs(tmp_path: Path, text: str) -> None:
+    """Where samples are sorted by class, row numbers would tell the class."""
+    with pytest.raises(ValueError, match="as where pandas writes row numbers: write the file with index=False"):
+        data.load(written(tmp_path, text))
+
+
+def test_row_numbers_that_pandas_writes_are_refused(tmp_path: Path) -> None:
+    """As pandas itself writes them, to CSV and to parquet, where they are the last column, which is the label."""
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame({"a": [5.0, 6.0, 7.0], "y": [1, 0, 1]})
+    table.to_csv(tmp_path / "a.csv")
+    table.to_parquet(tmp_path / "b.parquet", index=True)
+    table.iloc[[2, 0, 1]].to_parquet(tmp_path / "c.parquet")
+    for name, place in (("a.csv", "column 1 has no name"), ("b.parquet", "column 3"), ("c.parquet", "column 3")):
+        with pytest.raises(ValueError, match=f"{place}.*index=False"):
+            data.load(tmp_path / name)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_parquet(tmp_path / "b.parquet", index=False)
+    for name in ("a.csv", "b.parquet"):
+        assert data.load(tmp_path / name).x.tolist() == [[5], [6], [7]]
+
+
+@pytest.mark.parametrize("gap", ["NA", "N/A", "n/a", "nan", "NaN", "None", "NULL", "null", "?", "-", " - "])
+def test_a_missing_label_is_no_class(tmp_path: Path, gap: str) -> None:
+    """A sample of unknown class belongs to no class; where it stands first, too, and whatever form y is to have."""
+    shown = re.escape(repr(gap.strip()))
+    for lines, place in ((["no", "yes", gap], 4), ([gap, "no", "yes"], 2)):
+        path = written(tmp_path, "a,y\n" + "".join(f"{k},{label}\n" for k, label in enumerate(lines)))
+        for onehot in (None, True, False):
+            with pytest.raises(ValueError, match=f"line {place}, column 'y': {shown}, which stands for a missing one,"):
+                data.load(path, onehot=onehot)
+
+
+@pytest.mark.parametrize("gap", ["NA", "none", "-"])
+def test_a_gap_among_numbers_is_no_number(tmp_path: Path, gap: str) -> None:
+    """A gap does not turn class numbers into texts, wherever it stands."""
+    for text, place in ((f"a,y\n1,{gap}\n2,0\n3,1\n", 2), (f"a,y\n1,0\n2,1\n3,{gap}\n", 4)):
+        for onehot in (None, True, False):
+            with pytest.raises(ValueError, match=f"line {place}, column 'y': '{gap}' is not a number"):
+                data.load(written(tmp_path, text), onehot=onehot)
+
+
+def test_minus_is_a_class_beside_plus(tmp_path: Path) -> None:
+    """Two of the oldest names of classes."""
+    assert data.load(written(tmp_path, "a,y\n1,+\n2,-\n3,+\n")).y.tolist() == [[0], [1], [0]]
+
+
+@pytest.mark.parametrize(("first", "second"), [("True", "true"), ("setosa", "Setosa"), ("iris setosa", "iris  setosa")])
+def test_labels_that_differ_only_by_case_or_spaces_are_refused(tmp_path: Path, first: str, second: str) -> None:
+    """Both are named with their places."""
+    path = written(tmp_path, f"a,y\n1,{first}\n2,other\n3,{second}\n")
+    with pytest.raises(ValueError, match=f"line 4, column 'y': '{second}' and '{first}' .line 2. differ only by case"):
+        data.load(path)
+    np.savez(tmp_path / "a.npz", x=np.arange(3.0), y=np.array([first, "other", second]))
+    with pytest.raises(ValueError, match=f"row 3, column 'y': '{second}' and '{first}' .row 1. differ only by case"):
+        data.load(tmp_path / "a.npz")
+
+
+def test_spaces_around_labels_do_not_matter(tmp_path: Path) -> None:
+    """Before a quote, too, where they would make the quote part of the label."""
+    path = written(tmp_path, 'a, y\n1, "setosa"\n2,setosa \n3,"virginica, white "\n')
+    assert data.load(path).y.tolist() == [[0], [0], [1]]
+    assert data.load(path).notes == ("classes of y: 0 = setosa, 1 = virginica, white",)
+
+
+def test_truth_values_are_two_classes(tmp_path: Path) -> None:
+    """False is 0 and True is 1, as texts and as parquet's and NumPy's own."""
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": [True, False, True]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_parquet(tmp_path / "a.parquet", index=False)
+    np.savez(tmp_path / "a.npz", a=table["a"].to_numpy(), y=table["y"].to_numpy())
+    for kind in ("csv", "parquet", "npz"):
+        assert data.load(tmp_path / f"a.{kind}").y.tolist() == [[1], [0], [1]]
+        assert data.load(tmp_path / f"a.{kind}", onehot=True).y.tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
+SEPARATED = {
+    "semicolons": ("a;b;y\n1;2;0\n\n3;4;1\n", "semicolons"),
+    "semicolons and decimal commas": ("a;b;y\n1,5;2,5;0\n3,5;4,5;1\n", "semicolons"),
+    "semicolons and decimal commas, no header": ("1,5;2,5;0\n3,5;4,5;1\n", "semicolons"),
+    "semicolons and texts": ("a;y\n1.234,5;no\n3,5;yes\n", "semicolons"),
+    "tabs": ("a\tb\ty\n1\t2\t0\n3\t4\t1\n", "tabs"),
+    "spaces": (" 1.0 2.0  0\n 3.0 4.0  1\n", "spaces"),
+}
+
+
+@pytest.mark.parametrize(("text", "name"), SEPARATED.values(), ids=SEPARATED.keys())
+def test_other_separators_than_commas_are_named(tmp_path: Path, text: str, name: str) -> None:
+    """Spreadsheets write semicolons where the comma is the decimal sign."""
+    with pytest.raises(ValueError, match=f"its entries seem to be separated by {name}; commas are wanted, and decimal"):
+        data.load(written(tmp_path, text))
+
+
+def test_separators_inside_labels_are_no_separators(tmp_path: Path) -> None:
+    """Where commas are the separators."""
+    path = written(tmp_path, "1.5,2.5,a;b\n2.5,3.5,c d;e\n3.5,4.5,a;b\n")
+    assert data.load(path).y.tolist() == [[0], [1], [0]]
+    path = written(tmp_path, "1.5, 2.5, 3\n2.5, 3.5, 4\n")
+    assert data.load(path).x.tolist() == [[1.5, 2.5], [2.5, 3.5]]
 
 
 def test_standardised_columns_have_mean_0_and_variance_1(tmp_path: Path) -> None:
@@ -121,6 +336,15 @@ CSV_ERRORS: dict[str, tuple[str, dict[str, Any], str]] = {
     "no number after a blank line": ("a,y\n1,0\n\n?,0\n", {}, "line 4, column 'a': '?' is not a number"),
     "no number after a quoted line break": ('a,y\n1,"0\n"\nq,0\n', {}, "line 4, column 'a': 'q' is not a number"),
     "underscore": ("a,y\n1_0,0\n", {}, "line 2, column 'a': '1_0' is not a number"),
+    "thousands": ('a,y\n"1,234",0\n', {}, "line 2, column 'a': '1,234' is not a number: write it with a decimal point"),
+    "thousands and spaces": (
+        "a,y\n1 234,0\n",
+        {},
+        "column 'a': '1 234' is not a number: write it with a decimal point",
+    ),
+    "decimal comma": ('a,y\n1,0\n"2,9",0\n', {}, "line 3, column 'a': '2,9' is not a number: write it with a decimal"),
+    "thousands as label": ('a,y\n1,"1,234"\n2,"2,000"\n', {}, "column 'y': '1,234' is not a number: write it with"),
+    "commas in numbers": ("a,y\n1,234,0\n", {}, "line 2 has 3 entries, the first line has 2 (separated by commas; num"),
     "empty": ("a,b,y\n1,,0\n", {}, "line 2, column 'b': an empty entry is not a number"),
     "infinite": ("a,y\n1,0\ninf,0\n", {}, "line 3, column 'a': 'inf' is not finite"),
     "nan": ("a,y\n1,nan\n", {}, "line 2, column 'y': 'nan' is not finite"),
@@ -132,9 +356,16 @@ CSV_ERRORS: dict[str, tuple[str, dict[str, Any], str]] = {
     "one column": ("a\n1\n", {}, "must have a column of inputs and one of labels"),
     "nothing": ("", {}, "is empty"),
     "header alone": ("a,b\n", {}, "has no rows"),
+    "a byte order mark alone": ("\ufeff\n", {}, "is empty"),
+    "labels mixed with numbers": ("a,y\n1,b\n1,2\n", {}, "line 2, column 'y': 'b' is not a number"),
     "mixed labels": ("a,y\n1,2\n1,b\n", {}, "line 3, column 'y': 'b' is not a number"),
     "empty label": ("a,y\n1,b\n1, \n", {}, "line 3, column 'y': an empty entry is not a label"),
     "no class": ("a,y\n1,2.5\n1,3\n", {"onehot": True}, "line 2, column 'y': '2.5' is not a class"),
+    "large class": (
+        f"a,y\n1,1\n2,{2**53 + 1}\n3,{2**53}\n",
+        {"onehot": True},
+        "line 3, column 'y': '9007199254740993' is",
+    ),
     "one class": ("a,y\n1,b\n1,b\n", {}, "column 'y' must have two classes or more, got 'b' alone"),
     "two label columns": ("a,y,z\n1,b,c\n", {"labels": ["y", "z"]}, "classes must be in one column, got y, z"),
     "quote": ('a,y\n"1,2\n', {}, "line 2 cannot be read"),

@@ -1,0 +1,33 @@
+"""Entries of tables: numbers, texts, and what stands where one is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "?", "-"})
+MISSPELT = re.compile(r"[-+]?(\d+,\d+|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}([.'’\s]\d{3})+(,\d*)?)")
+
+
+def is_missing(entry: Any) -> bool:
+    """Whether an entry is empty or one of `MISSING`, in whatever case."""
+    return entry is None or str(entry).strip().casefold() in MISSING
+
+
+def is_number(entry: Any) -> bool:
+    """Whether Python reads an entry as a number, "nan" excepted."""
+    try:
+        float(entry)
+    except (TypeError, ValueError):
+        return False
+    return not is_missing(entry)
+
+
+def is_numeric(entry: Any) -> bool:
+    """Whether an entry is a number, or meant as one."""
+    return is_number(entry) or is_misspelt(entry)
+
+
+def is_misspelt(entry: Any) -> bool:
+    """Whether an entry may have a decimal comma or separators of thousands, as 2,9 or 1,234.5 or 1 234."""
+    return MISSPELT.fullmatch(str(entry).strip()) is not None
