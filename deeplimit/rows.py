@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ from deeplimit.store import StoreError, read, results_path, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+WHOLE = "the whole table"  # the key of a table that is made by one call
 
 
 class Rows:
@@ -148,6 +151,30 @@ def kept(measure: workers.Measure, points: list[dict[str, Any]], save: str | Pat
     if len(table) < len(points):
         raise StoreError(f"{results_path(save, '.csv')} has {len(table)} of {len(points)} rows: run the study first")
     return table
+
+
+def once(make: Callable[[], pd.DataFrame], save: str | Path, force: bool) -> pd.DataFrame:
+    """A table that one call makes whole, as its file has it; made anew where its fingerprint or its data changed.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written or read.
+    """
+    found = journal.opened(save, fingerprint.of_measure(make))
+    if force:
+        found.forget()
+    row, files = found.rows.get(WHOLE, {}), found.files.get(WHOLE, {})
+    if row and row["table"] == store.digest(results_path(save, ".csv")) and sources.are_unchanged(files):
+        sources.merge(files)
+    else:
+        table = make()
+        if not hasattr(table, "to_csv"):
+            raise TypeError(f"{getattr(make, '__name__', 'make')} must return a table, got {type(table).__name__}")
+        journal.set_aside(found, save)
+        journal.write_rows(found, save, table)
+        found.add(WHOLE, {"table": store.digest(results_path(save, ".csv"))}, sources.read())
+    return read(save)
 
 
 class _Rate(ProgressColumn):

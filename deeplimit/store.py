@@ -29,7 +29,10 @@ MOST_SHOWN = 60  # characters of a value in a message
 RECORD: Mapping[str, Callable[[Any], bool]] = {
     "axes": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
     "claims": lambda value: isinstance(value, list) and all(isinstance(claim, dict) for claim in value),
-    "files": lambda value: isinstance(value, dict) and all(isinstance(old, str) for old in value.values()),
+    **dict.fromkeys(
+        ("files", "tables"),
+        lambda value: isinstance(value, dict) and all(isinstance(old, str) for old in value.values()),
+    ),
     "rows": lambda value: isinstance(value, int),
     "failed": lambda value: isinstance(value, int),
     **dict.fromkeys(("stamp", "table", "fingerprint", "finished"), lambda value: isinstance(value, str)),

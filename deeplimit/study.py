@@ -32,7 +32,18 @@ from deeplimit.store import RESULTS, StoreError, read, results_path, write, writ
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIBRARIES", "RESULTS", "read", "record", "results_path", "run", "sweep", "write", "write_atomically"]
+__all__ = [
+    "LIBRARIES",
+    "RESULTS",
+    "once",
+    "read",
+    "record",
+    "results_path",
+    "run",
+    "sweep",
+    "write",
+    "write_atomically",
+]
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
@@ -176,6 +187,44 @@ def sweep(
         return table
 
 
+def once(make: Callable[[], pd.DataFrame], *, save: str | Path, force: bool | None = None) -> pd.DataFrame:
+    """A table that is made whole by one call, such as the weights that a figure shows; computed once.
+
+    It is kept like the rows of a sweep and read again as long as it has the same fingerprint: the same code of `make`
+    and of the functions and constants of its file that it reaches, the same data, versions and mathematics.
+
+    Parameters
+    ----------
+    make
+        Called without arguments; returns the table.
+    save
+        Name of the table below results, or a path without suffix.
+    force
+        Make it anew.
+
+    Returns
+    -------
+    DataFrame
+        As `read` reads it from its file.
+
+    Raises
+    ------
+    TypeError
+        If `make` is no function, or returns no table.
+    deeplimit.store.StoreError
+        If another process makes the same table, or the disk is full or not to be written.
+    """
+    asked = _settings()
+    if asked.draw:
+        return read(save)
+    if not callable(make):
+        raise TypeError(f"make must be a function that returns a table, got {make!r}")
+    with lock.alone(save):
+        table = rows.once(make, save, asked.force if force is None else force)
+    asked.made[str(results_path(save, ""))] = {"table": store.digest(results_path(save, ".csv"))}
+    return table
+
+
 def _values(name: str, found: Any) -> list[Any]:
     """The values of a list or of whatever else gives values one by one, but a text."""
     if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
@@ -210,13 +259,15 @@ def record(
         raise TypeError(f"claims must be a list of Claim, got {strangers[0]!r} in it")
     for claim in found:
         print(claim)
+    own = str(results_path(save, ""))
     content = {
         "study": Path(save).name,
         "finished": provenance.now(),
         "constants": dict(constants),
         "claims": claims_.to_records(found),
         **remarks,
-        **asked.made.get(str(results_path(save, "")), {}),
+        **asked.made.get(own, {}),
+        "tables": {Path(other).name: made["table"] for other, made in asked.made.items() if other != own},
         "stamp": asked.stamp,
         "files": sources.read(),
         **provenance.here(),
@@ -283,6 +334,10 @@ def is_finished(save: str | Path, stamp: str) -> bool:
             found.get("stamp") == stamp
             and not found.get("failed", 1)
             and found.get("table", "") == store.digest(results_path(save, ".csv"))
+            and all(
+                digest == store.digest(results_path(Path(save).with_name(name), ".csv"))
+                for name, digest in found.get("tables", {}).items()
+            )
             and sources.are_unchanged(found.get("files", {}))
         )
     except (StoreError, OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import random
 import resource
@@ -18,7 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from deeplimit import data, journal, lock, study
+from deeplimit import data, journal, lock, script, store, study
 from deeplimit.store import StoreError
 
 STUDY = '''"""Does the square grow?"""
@@ -259,6 +260,55 @@ def test_numbers_survive_the_journal_bit_for_bit(tmp_path: Path) -> None:
     assert first["value"].to_numpy().tobytes() == again["value"].to_numpy().tobytes()
     pd.testing.assert_frame_equal(first, study.read(tmp_path / "t"), check_exact=True)
     assert first["none"].isna().all()
+
+
+ONCE = """
+from pathlib import Path
+import pandas as pd
+from deeplimit import study
+FACTOR = 3
+LOG = Path(__file__).with_suffix(".log")
+def curve():
+    LOG.write_text(LOG.read_text() + "made " if LOG.exists() else "made ")
+    return pd.DataFrame({"depth": [8, "∞"], "weight": [FACTOR / 7, None]})
+def measure(k):
+    return {"value": k}
+def main(save):
+    table = study.once(curve, save=f"{save}_curve")
+    study.sweep(measure, save=save, k=[1])
+    study.record(save, {})
+    Path(__file__).with_suffix(".sum").write_text(repr(float(table["weight"].sum())))
+"""
+
+
+def test_a_table_that_is_made_whole_is_made_once(tmp_path: Path) -> None:
+    """Read again as long as nothing that made it has changed, drawn from what is there; the record names it."""
+    file = tmp_path / "studies" / "s.py"
+    file.parent.mkdir()
+    results, log = tmp_path / "results", file.with_suffix(".log")
+
+    def run(text: str = ONCE, **options: Any) -> str:
+        file.write_text(text)
+        linecache.clearcache()
+        module = script.read(file).load()
+        study.execute(module.main, vars(module), study.Options(**options))
+        return log.read_text()
+
+    assert run() == "made "
+    assert file.with_suffix(".sum").read_text() == repr(3 / 7)
+    whole = (results / "s_curve.csv").read_bytes()
+    assert json.loads((results / "s.json").read_text())["tables"] == {"s_curve": store.digest(results / "s_curve.csv")}
+    assert run(ONCE + "# more\n") == "made "
+    assert run(draw=True) == "made "
+    assert run(ONCE.replace("= 3", "= 4")) == "made made "
+    assert file.with_suffix(".sum").read_text() == repr(4 / 7)
+    assert run(ONCE) == "made made made "  # the file has the other table now
+    assert (results / "s_curve.csv").read_bytes() == whole
+    (results / "s_curve.csv").unlink()
+    assert run(ONCE) == "made " * 4
+    assert run(ONCE, force=True) == "made " * 5
+    with pytest.raises(TypeError, match="must return a table, got int"):
+        study.once(lambda: 3, save=tmp_path / "t")  # type: ignore[arg-type, return-value]
 
 
 def test_the_same_point_twice_is_two_rows(tmp_path: Path) -> None:
