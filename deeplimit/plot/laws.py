@@ -37,6 +37,8 @@ def laws(
         Columns `x`, y, `by` and `hue`; the rows of a curve in the order in which it is drawn.
     y
         The column of heights.
+    by
+        Column whose values get a panel each.
     hue
         Column whose values get a curve each, from light to dark in their order.
     filled, dashed
