@@ -42,7 +42,12 @@ WITH = {
     NOT_LIPSCHITZ: "smooth, but not globally Lipschitz (gcu)",
 }
 SHOWN = ["activation", "loss", "depth", "value_gap", "predicted_gap", "control_l2", "status", "limit_status"]
-LABELS = {"value_order": "extrapolated order of the values", "control_order": "extrapolated order of the weights"}
+LABELS = {
+    "activation": "activation",
+    "value_order": "values",
+    "control_order": "weights, where their distance has a bound",
+    "y": "extrapolated order",
+}
 
 
 @cache

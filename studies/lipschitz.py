@@ -45,16 +45,18 @@ ASCENTS = 200  # half of them from equal layers where the network is residual, a
 STEPS = 60
 DEPTHS = [10, 40, 160]  # of the residual networks that are drawn and climbed
 CURVE_DEPTHS = [2**m for m in range(4, 12)]
+FLOW_CELLS = [2000, 4000]  # of the bound of a flow, extrapolated; the second is twice the first
 SEEDS = [0, 1, 2]  # of the curves of weights whose flow maps are bounded in the input
 NEAR = [1e-6, 1e-2]  # radii in the coordinates u of E_n
 NEAR_DEPTHS = [4, 16]
 
 QUICK = {
-    "DRAWS": 200,
-    "ASCENTS": 16,
-    "STEPS": 20,
+    "DRAWS": 100,
+    "ASCENTS": 8,
+    "STEPS": 15,
     "DEPTHS": [10, 20],
     "CURVE_DEPTHS": [2**m for m in range(4, 10)],
+    "FLOW_CELLS": [500, 1000],
     "SEEDS": [0],
     "NEAR_DEPTHS": [4],
 }
@@ -355,7 +357,7 @@ def jumps_alone(_: str, quantity: str, depth: int) -> Row:
 def flow_bound(quantity: str) -> float:
     """2 b(2m) − b(m) of the bound b(m) with m cells, whose error is of order 1/m."""
     field = controlled.layer(TANH, RADIUS, RADIUS, 1)
-    coarse, fine = (chosen(controlled.bound(controlled.flow(field, 1.0, m), SCALAR), quantity) for m in (2000, 4000))
+    coarse, fine = (chosen(controlled.bound(controlled.flow(field, 1.0, m), SCALAR), quantity) for m in FLOW_CELLS)
     return 2 * fine - coarse
 
 
@@ -573,7 +575,7 @@ def main(save: str = "lipschitz") -> None:
 
 def draw(table: pd.DataFrame, save: str) -> None:
     """Residual networks, feed-forward ones, those with a loss or in H¹, and the maps of the input."""
-    columns: dict[str, Any] = {"x": "depth", "y": ["draws", "ascents", "upper"], "by": "panel"}
+    columns: dict[str, Any] = {"x": "depth", "y": ["draws", "ascents", "upper"], "by": "panel", "hollow": ["draws"]}
     labels = {"draws": "largest of random draws", "ascents": "found by ascents", "upper": "bound"}
     labels["y"] = "norm over the parameters"
     nets = table[table["part"].isin(["residual", "bound"])]

@@ -322,7 +322,8 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
 def figures(table: pd.DataFrame, save: str) -> None:
     """W₁ against M, against L, errors of finite volumes, and laws behind growing numbers of layers."""
     labels = {"size": "signals M", "y": "W₁(g_M, g), mean over seeds", "limit": "predicted", "curve": ""}
-    plot.curves(means(table), x="size", y="gap", by="case", hue="curve", lines=["limit"], labels=labels, save=save)
+    columns: dict[str, Any] = {"by": "case", "hue": "curve", "lines": ["limit"], "slopes": [-0.5, -1]}
+    plot.curves(means(table), x="size", y="gap", **columns, labels=labels, save=save)
     labels = {"size": "layers L", "y": "W₁ of L layers and the flow", "predicted": "predicted", "case": ""}
     plot.curves(table[table["part"] == "layers"], x="size", y="w1", hue="case", lines=["predicted"], slopes=[-1],
                 labels=labels, save=f"{save}_layers")  # fmt: skip

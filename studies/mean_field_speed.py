@@ -161,9 +161,10 @@ def main(save: str = "mean_field_speed") -> None:
     study.record(save, study.constants(globals()), claims=claims(table))
     rows = placed(table)
     rows = rows[rows["part"] == "signals"]
-    labels = {"steps": "layers L", "y": f"cost of {SIGNALS:,} signals".replace(",", " "), "case": ""}
-    labels |= {"seconds": "seconds", "gigabytes": "gigabytes"}
-    plot.curves(rows, x="steps", y=["seconds", "gigabytes"], hue="case", slopes=[1], labels=labels, save=save)
+    costs = pd.concat([rows.assign(unit=unit, cost=rows[unit]) for unit in ("seconds", "gigabytes")])
+    labels = {"steps": "layers L", "cost": f"cost of {SIGNALS:,} signals".replace(",", " "), "case": ""}
+    columns: dict[str, Any] = {"x": "steps", "y": "cost", "by": "unit", "hue": "case"}
+    plot.curves(costs, **columns, slopes=[0, 1], hollow=["sigmoid", "tanh"], labels=labels, save=save)
 
 
 if __name__ == "__main__":

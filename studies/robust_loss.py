@@ -394,11 +394,11 @@ def main(save: str = "robust_loss") -> None:
     study.record(save, study.constants(globals()), claims=claims(table))
     gaps = part(table, "gap")
     gaps = gaps[gaps["spread"] == SPREADS[-1]].replace({"quantity": {"worst": "mean of the worst 5 %"}})
-    names = {"value": f"gap to the limit, δ = {SPREADS[-1]:g}", "predicted": "predicted constant / n", "quantity": ""}
+    names = {"value": f"|gap to the limit|, δ = {SPREADS[-1]:g}", "predicted": "predicted constant / n", "quantity": ""}
     columns: dict[str, Any] = {"y": "value", "by": "problem", "lines": ["predicted"]}
     indices, found = gaps[gaps["quantity"].isin(INDICES)], gaps[~gaps["quantity"].isin(INDICES)]
     plot.curves(found, x="depth", hue="quantity", slopes=[-1], labels=names, save=save, **columns)
-    names = names | {"value": f"gap of Sobol indices, δ = {SPREADS[-1]:g}"}
+    names = names | {"value": f"|gap of Sobol indices|, δ = {SPREADS[-1]:g}"}
     plot.curves(indices, x="depth", hue="quantity", slopes=[-1], labels=names, save=f"{save}_indices", **columns)
     noise = part(table, "noise").assign(net=lambda rows: rows["depth"].map(lambda n: f"n = {n}" if n else "limit"))
     names = {"spread": "noise δ", "value": "mean loss with noise − without", "predicted": "δ²/6 · Laplacian", "net": ""}

@@ -122,7 +122,7 @@ def main(save: str = "rough_speed") -> None:
     table = study.sweep(measure, save=save, show=SHOWN, row=range(len(list(cases()))))
     study.record(save, study.constants(globals()), claims=claims(table))
     sizes = zip(table["path"], table["points"], table["dimensions"], strict=True)
-    shown = table.assign(panel=[f"{path}\n{n:g} points of ℝ^{d:g}" for path, n, d in sizes])
+    shown = table.assign(panel=[f"{path}\n{n:g} points in {d:g} dimension{'s' * (d > 1)}" for path, n, d in sizes])
     plot.curves(shown, x="p", y="seconds", by="panel", hue="loops", logx=None, labels=LABELS, save=save)
 
 

@@ -454,12 +454,13 @@ def draw(table: pd.DataFrame, fits: pd.DataFrame, save: str) -> None:
     means[columns] /= means.groupby("case")[columns].transform("first")
     regime = means["case"].map(own["regime"])
     means["panel"] = [title(case, f"regime: {found}") for case, found in zip(means["case"], regime, strict=True)]
-    look: dict[str, Any] = {"by": "panel", "labels": LABELS, "slopes": [0.5, 0.0, -1.0], "hollow": ["relative"]}
+    look: dict[str, Any] = {"by": "panel", "labels": LABELS, "slopes": [0.5, 0.0, -1.0]}
+    look |= {"hollow": ["variation", "relative"]}
     plot.curves(means, x="depth", y=kinds, **look, save=save)
     index = {case: f"1/p* = {row['index']:.2f}" for case, row in own.iterrows()}
     means["panel"] = [title(case, index[case]) for case in means["case"]]
     long = pd.concat([means.assign(p=p, norm=means[norm(p)]) for p in EXPONENTS])
-    look = {"by": "panel", "hue": "p", "labels": NORM_LABELS, "slopes": [0.5, 0.0], "hollow": [EXPONENTS[0]]}
+    look = {"by": "panel", "hue": "p", "labels": NORM_LABELS, "slopes": [0.5, 0.0], "hollow": EXPONENTS[-2::-1]}
     plot.curves(long, x="depth", y="norm", **look, save=f"{save}_roughness")
 
 
@@ -472,7 +473,7 @@ def draw_limits(table: pd.DataFrame, save: str) -> None:
     look: dict[str, Any] = {"by": "panel", "hue": "case", "slopes": [-1, -0.5], "labels": names}
     plot.curves(noise, x="depth", y="value", **look, save=f"{save}_sde")
     grid = table[table["part"] == "map"].assign(critical=lambda rows: rows["hurst"].where(rows["hurst"] > 0.49))
-    height = f"move of the last state log₁₀ |h_n − h_0| / |h_0|, n = {CRITICAL_DEPTHS[-1]}"
+    height = f"log₁₀ |h_n − h_0| / |h_0|, n = {CRITICAL_DEPTHS[-1]}"
     words = {
         "beta": "exponent β of the scale n^(−β)",
         "hurst": "Hurst exponent H of the weights",
@@ -485,7 +486,7 @@ def draw_limits(table: pd.DataFrame, save: str) -> None:
 def title(case: str, found: str) -> str:
     """Two or three lines, no wider than a panel."""
     head, _, rest = case.partition(", δ = 1/n, ")
-    return "\n".join([f"{head}, δ = 1/n", f"{rest}: {found}"] if rest else [case, found])
+    return "\n".join([f"{head}, δ = 1/n", f"{rest}; {found}"] if rest else [case, found])
 
 
 if __name__ == "__main__":

@@ -179,7 +179,8 @@ def main(save: str = "trivial") -> None:
     study.record(save, study.constants(globals()), claims=claims(table))
     shown = table[table["problem"] == "quadratic"]
     shown = shown.assign(gain=1 - shown["value"] / shown["zero_value"])
-    plot.curves(shown, x="factor", y="gain", hue="depth", labels=LABELS, logx=None, logy=False, save=save)
+    linear: dict[str, Any] = {"logx": None, "logy": False, "labels": LABELS}
+    plot.curves(shown, x="factor", y="gain", hue="depth", hollow=DEPTHS[-2::-1], save=save, **linear)
 
 
 if __name__ == "__main__":

@@ -508,26 +508,27 @@ def main(save: str = "uncertainty") -> None:
     """The table, the record and the figures: errors over degree and draws, and the diagram of layers and degrees."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
     study.record(save, study.constants(globals()), claims=claims(table))
-    names = {"number": "layers L", "value": "error", "case": ""}
+    names = {"number": "layers L", "value": "L² error of x(T)", "case": ""}
     names |= {"bound": "bound at K = 2: C₁/L + error of degree 2", "slope": "slope −1"}
     columns: dict[str, Any] = {"x": "number", "y": "value", "labels": names}
     diagram = part(table, "diagram")
     diagram = diagram.assign(bound=diagram["predicted"].where(diagram["case"] == "K = 2"))
     diagram = diagram.assign(slope=(0.5 * layer_constant() / diagram["number"]).where(diagram["case"] == "K = 1"))
-    plot.curves(diagram, hue="case", lines=["bound", "slope"], save=save, **columns)
+    close = [f"K = {K}" for K in DIAGRAM[-2:1:-1]]
+    plot.curves(diagram, hue="case", lines=["bound", "slope"], hollow=close, save=save, **columns)
     method = part(table, "method")
     methods = method.pivot(index="number", columns="case", values="value").reset_index()
     decayed = methods["number"] ** -decay.POWER * method["predicted"].iloc[0] ** -methods["number"]
     height = (methods["truncation"] / decayed)[methods["truncation"] > RESOLVED].max()
     methods = methods.assign(rate=(height * decayed).where(height * decayed > ROUNDING))
-    names = {"number": "degree K", "truncation": "truncation error", "y": "error"}
+    names = {"number": "degree K", "truncation": "truncation error", "y": "L² error of x(T)"}
     names |= {"rate": "C K^(−3/2) ρ^(−K), ρ predicted"}
     both: dict[str, Any] = {"y": ["Galerkin", "collocation"], "lines": ["truncation", "rate"], "hollow": ["Galerkin"]}
     plot.curves(methods, x="number", logx=None, labels=names, save=f"{save}_methods", **both)
     names = {"number": "draws N", "value": "root mean square error of E ℓ", "predicted": "σ/√N"}
     drawn = part(table, "monte carlo")
     plot.curves(drawn, lines=["predicted"], save=f"{save}_monte_carlo", **columns | {"labels": names})
-    names = {"number": "s", "y": "x(T; s)", "first": "a realisation", "second": "another"}
+    names = {"number": "s", "y": "x(T; s)", "first": "a realisation", "second": "another realisation"}
     names |= {"band": "all that germs in [−1, 1] attain"}
     lines: dict[str, Any] = {"mean": "value", "band": ("low", "high"), "lines": ["first", "second"]}
     plot.bands(part(table, "signals"), x="number", by="case", labels=names, save=f"{save}_signals", **lines)

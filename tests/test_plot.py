@@ -124,6 +124,100 @@ def test_hollow_curves_show_what_is_below_them(table: pd.DataFrame) -> None:
     assert [line.get_markerfacecolor() == "none" for line in figure.axes[0].lines[:2]] == [False, True]
 
 
+def test_every_hollow_curve_is_larger_than_the_one_before(table: pd.DataFrame) -> None:
+    """Three curves with the same numbers are three markers, one inside the other."""
+    same = table.assign(first=1.0, second=1.0)
+    figure = plot.curves(same, x="depth", y=["first", "second", "control_l2"], by="data", hollow=["second", "first"])
+    first, second, filled = (float(line.get_markersize()) for line in figure.axes[0].lines[:3])
+    assert first > second + 1 > filled + 1
+
+
+def test_no_two_curves_of_a_panel_differ_by_their_colour_alone(table: pd.DataFrame) -> None:
+    """Values of hue by their marker, columns by their dashes and by the face of the marker: also without colours."""
+    many = pd.concat([table.assign(data=name) for name in "abcd"])
+    lines = plot.curves(many, x="depth", y=["value_gap", "control_l2"], hue="data").axes[0].lines
+    faces = [(line.get_marker(), line.get_linestyle(), line.get_markerfacecolor() == "white") for line in lines]
+    assert len(lines) == 8 and len(set(faces)) == 8
+    assert len({line.get_marker() for line in lines}) == 4
+
+
+def test_a_curve_of_many_points_keeps_them_all_and_marks_some() -> None:
+    """All points of the line are those of the table; two curves are marked at different ones."""
+    t = np.linspace(0, 1, 61)
+    table = pd.concat([pd.DataFrame({"t": t, "value": t**k, "case": f"k = {k}"}) for k in (1, 2)])
+    first, second = plot.curves(table, x="t", y="value", hue="case", logx=None, logy=False).axes[0].lines
+    np.testing.assert_allclose(np.asarray(second.get_ydata()), t**2)
+    marked = [set(range(61)[start::step]) for start, step in (first.get_markevery(), second.get_markevery())]
+    assert all(8 < len(points) < 25 for points in marked) and not marked[0] & marked[1]
+
+
+@pytest.mark.parametrize(("top", "ticks"), [(3.0, {"1", "2", "5"}), (3e4, {"", "$\\mathdefault{10^{2}}$"})])
+def test_an_ordinate_of_few_decades_has_plain_numbers(top: float, ticks: set[str]) -> None:
+    """1, 2 and 5 where powers of ten alone would be one or two; else powers of ten."""
+    figure = plot.curves(pd.DataFrame({"depth": [8, 16], "gap": [1.0, top]}), x="depth", y="gap")
+    figure.draw_without_rendering()
+    assert ticks <= {label.get_text() for label in figure.axes[0].get_yticklabels(which="both")}
+
+
+def test_equal_heights_are_inside_their_panel() -> None:
+    """A constant up to rounding has room above it and below it."""
+    table = pd.DataFrame({"depth": DEPTHS, "gap": 0.22 + 1e-16 * np.arange(4)})
+    figure = plot.curves(table, x="depth", y="gap")
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.2 and high > 0.25
+
+
+@pytest.mark.parametrize(("depths", "turned"), [([1, 4, 16, 64], 0), ([2**k for k in range(10, 20)], 60)])
+def test_labels_of_depths_are_turned_only_where_they_would_meet(depths: list[int], turned: int) -> None:
+    """Four short ones lie flat, ten long ones do not; numbers below 1/1000 have a power of ten."""
+    figure = plot.curves(pd.DataFrame({"depth": depths, "gap": 1.0}), x="depth", y="gap")
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == [str(n) for n in depths]
+    assert {label.get_rotation() for label in labels} == {turned}
+    figure = plot.curves(pd.DataFrame({"x": [2e-10, 1e-8, 0.01], "gap": 1.0}), x="x", y="gap", logx=10)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2·10⁻¹⁰", "10⁻⁸", "0.01"]
+
+
+def test_five_panels_are_three_and_two(table: pd.DataFrame) -> None:
+    """Rows are as equal as they can be, and every panel has the words of its abscissa."""
+    many = pd.concat([table[table["data"] == "a"].assign(data=name) for name in "abcde"])
+    panels = [ax for ax in plot.curves(many, x="depth", y="value_gap", by="data").axes if ax.axison]
+    across = [round(ax.get_subplotspec().colspan.start) for ax in panels]
+    assert across == [0, 1, 2, 0, 1] and {ax.get_xlabel() for ax in panels} == {"depth n"}
+
+
+def test_names_of_data_are_words_and_long_labels_have_several_lines(table: pd.DataFrame) -> None:
+    """breast_cancer in a title is breast cancer, x_L is left alone; a legend does not take the width of the panels."""
+    named = table.replace({"data": {"a": "breast_cancer", "b": "x_L"}})
+    words = {"value_gap": "a gap whose description is rather longer than a legend is wide", "control_l2": "weights"}
+    figure = plot.curves(named, x="depth", y=["value_gap", "control_l2"], by="data", labels=words)
+    assert [ax.get_title() for ax in figure.axes] == ["breast cancer", "x_L"]
+    text = figure.legends[0].get_texts()[0].get_text()
+    assert text.replace("\n", " ") == words["value_gap"] and max(map(len, text.split("\n"))) <= 36
+
+
+def test_the_line_of_a_map_is_named_outside_it() -> None:
+    """The legend covers no colour and has the colour of text; the line has an outline of the other shade."""
+    grid = pd.DataFrame([(x, y, x - y, y) for x in range(4) for y in range(3)], columns=["x", "y", "z", "line"])
+    figure = plot.heat(grid, x="x", y="y", z="z", line="line", labels={"line": "x = y"})
+    (legend,), ax = figure.legends, figure.axes[0]
+    figure.draw_without_rendering()
+    assert not legend.get_window_extent().overlaps(ax.get_window_extent())
+    assert legend.get_texts()[0].get_text() == "x = y" and legend.get_texts()[0].get_color() == ".15"
+    (line,) = ax.lines
+    assert line.get_color() == "black" and line.get_path_effects()
+
+
+def test_the_target_line_lies_over_its_points() -> None:
+    """It is what the eye compares them with, and so is the mean of replicas."""
+    points = pd.DataFrame({"x": [0.0, 2.0], "y": [1.0, 4.0], "depth": "0", "mean": 0.0, "deviation": 1.0})
+    last = plot.clouds(points, by="depth", line=(2.0, 1.0), labels={"x": "x", "y": "y"}).axes[0].lines[-1]
+    assert last.get_label() == "target line"
+    rows = points.assign(x=points["x"] + 1)
+    drawn = plot.replicas(rows, x="x", y="y", mean="mean", deviation="deviation", by="depth").axes[0].lines
+    assert [line.get_label() for line in drawn] == ["replica", "predicted mean"]
+
+
 def test_bands_go_from_their_lower_to_their_upper_ends() -> None:
     """A panel per group, with its realisations in black and one legend."""
     s = np.linspace(0, 1, 5)
@@ -184,3 +278,5 @@ def test_a_misspelt_column_is_one_sentence(table: pd.DataFrame) -> None:
         plot.rates(table, y=["value_gp"])
     with pytest.raises(ValueError, match=r"no column 'dept'; did you mean depth\?"):
         plot.curves(table, x="dept", y="value_gap")
+    with pytest.raises(ValueError, match=r"no column 'dat'; did you mean data\?"):
+        plot.dots(table, x="depth", y=["value_gap"], hue="dat", level=1, within=0.1)

@@ -268,6 +268,38 @@ def test_the_same_results_give_the_same_page(folder: Path, written: str) -> None
     assert "run on 5 March 2026" in written
 
 
+def test_a_header_names_one_commit_and_counts_several(tmp_path: Path, written: str) -> None:
+    """Several are listed where they are asked for, each with what ran at it, first that of most studies."""
+    assert "at commit abc1234." in written
+    for name, commit in (("a", "1111111"), ("b", "2222222"), ("c", "2222222")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"commit": commit}), encoding="utf-8")
+    text = report.write(tmp_path).read_text(encoding="utf-8")
+    head = text[text.index("<header") : text.index("</header>")]
+    assert "at 2 commits." in head and "1111111" not in head[: head.index("<details>")]
+    assert re.findall(r"<dt>(\d+)</dt><dd>(.*?)</dd>", head) == [
+        ("2222222", "2 studies: b, c"),
+        ("1111111", "1 study: a"),
+    ]
+
+
+def test_names_between_backticks_are_code_and_stay_text(tmp_path: Path) -> None:
+    """In warnings, questions and claims; nothing between them is markup of the page, and a single one is left."""
+    (tmp_path / "claims.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    said = to_records([Claim("T1", "of `<b>` and `x`, 5` long", "s", "q", 0.0, 0.0, 1.0, "w")])
+    (tmp_path / "a.json").write_text(json.dumps({"claims": said}), encoding="utf-8")
+    study.write(tmp_path / "claims", verify.gather(tmp_path).assign(holds="false"))
+    text = report.write(tmp_path).read_text(encoding="utf-8")
+    assert "<code>deeplimit verify</code> writes it anew" in text
+    assert "of <code>&lt;b&gt;</code> and <code>x</code>, 5` long" in text
+
+
+def test_the_text_of_a_study_fits_any_width() -> None:
+    """Lines of a paragraph and of a point are joined, names of points have a colon, formulas keep their places."""
+    text = "One line\nand another.\n\n- first   a point that\n      goes on;\n- second  b.\n\n    x = 1,   y = 2\n\nEnd"
+    expected = "One line and another.\n\n- first: a point that goes on;\n- second: b.\n\n    x = 1,   y = 2\n\nEnd"
+    assert source.flowing(text) == expected
+
+
 def test_the_ledger_that_was_written_is_the_one_shown(tmp_path: Path) -> None:
     """A failed run is in claims.csv alone, and it must be seen; without that file the records are asked."""
     failed = verify.Run("late", time.time(), 1.0, 1, "Error: x")
@@ -593,7 +625,7 @@ def test_colours_follow_the_system_and_the_button(small: Any) -> None:
     small.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("width", [320, 360, 1280])
 @pytest.mark.parametrize("results", ["small", "committed"])
 def test_the_page_never_scrolls_sideways(
     browser: Any, written: str, folder: Path, whole: Path, width: int, results: str

@@ -13,14 +13,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullFormatter
 
-from deeplimit.plot.frame import (
-    MARKERS,
-    STYLE,
-    panels,
-    saved,
-)
+from deeplimit.plot.frame import MARKERS, STYLE, label_ticks, log_ordinate, panels, saved
 
 TEXT_HEIGHT = 1.35  # factor between two small texts one above the other, on four decades
 
@@ -33,6 +29,12 @@ def work(table: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
     table
         That of the study work_precision. A method that did not reach the tolerance has an open marker, beside it the
         |∂E/∂u| it had; seconds of several depths are those of all coarser ones too.
+    save
+        Name or path without suffix; None to save nothing.
+
+    Returns
+    -------
+    The figure.
     """
     races = table[(table["part"] == "race") & table["dual"].notna()]
     methods = zip(races["method"].unique(), sns.color_palette("colorblind"), MARKERS, strict=False)
@@ -89,7 +91,8 @@ def _race_panel(ax: Axes, group: pd.DataFrame, looks: Mapping[str, Any]) -> None
         for _, row in rows.iterrows():  # texts one above the other, where their markers are not
             height = max(row["seconds"], height * TEXT_HEIGHT)
             text, colour = f"{row['dual']:.0e}".replace("e-0", "e−").replace("e+0", "e"), looks[row["method"]]["color"]
-            ax.annotate(text, (depth, height), (6, -2), textcoords="offset points", fontsize=6, color=colour)
+            seen: Any = {"path_effects": [withStroke(linewidth=2, foreground="white")], "zorder": 4}  # over all curves
+            ax.annotate(text, (depth, height), (6, -2), textcoords="offset points", fontsize=6, color=colour, **seen)
     _depths(ax, group)
     ax.set(yscale="log", ylabel="seconds, coarser depths included")
     ax.margins(x=0.1)
@@ -98,65 +101,33 @@ def _race_panel(ax: Axes, group: pd.DataFrame, looks: Mapping[str, Any]) -> None
 
 def _levels_panel(ax: Axes, table: pd.DataFrame) -> None:
     """Gradients and Hessian products per depth, those of the certificate apart."""
-    for colour, (name, rows) in zip(sns.color_palette("colorblind"), table.groupby("data", sort=False), strict=False):
-        ax.plot(
-            rows["depth"],
-            rows["gradients"] + rows["products"],
-            "o-",
-            color=colour,
-            ms=4,
-            lw=1.2,
-            label=f"{name}: minimisation",
-        )
-        ax.plot(
-            rows["depth"],
-            rows["certificate_products"],
-            "o:",
-            color=colour,
-            ms=4,
-            lw=1.2,
-            mfc="white",
-            label=f"{name}: certificate",
-        )
+    for k, (name, rows) in enumerate(table.groupby("data", sort=False)):
+        look: Any = {"color": sns.color_palette("colorblind")[k], "marker": MARKERS[k], "ms": 4, "lw": 1.2}
+        evaluations = rows["gradients"] + rows["products"]
+        ax.plot(rows["depth"], evaluations, **look, label=f"{name}: minimisation")
+        ax.plot(rows["depth"], rows["certificate_products"], **look, ls=":", mfc="white", label=f"{name}: certificate")
     _depths(ax, table)
-    _few_decades(ax)
+    log_ordinate(ax)
     ax.set(ylabel="gradients and Hessian products", title="evaluations at each depth")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, fontsize=7)
 
 
 def _layers_panel(ax: Axes, table: pd.DataFrame) -> None:
     """Microseconds per layer against depth."""
-    colours = dict(zip(table["method"].unique(), sns.color_palette("colorblind"), strict=False))
+    methods = list(table["method"].unique())
     for (method, operation), rows in table.groupby(["method", "operation"], sort=False):
-        style = "-" if operation == "gradient" else "--"
-        ax.plot(
-            rows["depth"],
-            rows["us_per_layer"],
-            "o",
-            ls=style,
-            color=colours[method],
-            ms=4,
-            lw=1.2,
-            label=f"{method}: {operation}",
-        )
+        k, gradient = methods.index(method), operation == "gradient"
+        look: Any = {"color": sns.color_palette("colorblind")[k], "marker": MARKERS[k], "ms": 4, "lw": 1.2}
+        look |= {"ls": "-"} if gradient else {"ls": "--", "mfc": "white"}
+        ax.plot(rows["depth"], rows["us_per_layer"], **look, label=f"{method}: {operation}")
     _depths(ax, table)
-    _few_decades(ax)
+    log_ordinate(ax)
     ax.set(ylabel="µs per layer", title="one evaluation, 60 points, width 2")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, fontsize=7)
 
 
-def _few_decades(ax: Axes) -> None:
-    """A logarithmic ordinate with plain numbers."""
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
 def _depths(ax: Axes, table: pd.DataFrame) -> None:
     """A logarithmic axis of depths."""
-    depths = np.sort(table["depth"].unique())
     ax.set_xscale("log", base=2)
-    ax.set_xticks(depths, [f"{n:g}" for n in depths], rotation=60)
-    ax.minorticks_off()
+    label_ticks(ax, np.sort(table["depth"].unique()))
     ax.set_xlabel("depth n")

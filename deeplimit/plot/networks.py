@@ -17,12 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from deeplimit.plot.frame import (
-    PANELS_ACROSS,
-    STYLE,
-    panels,
-    saved,
-)
+from deeplimit.plot.frame import PANELS_ACROSS, STYLE, panels, saved, spelt
 
 LIMIT = "∞"  # the depth of the limit in a table
 MOST_LINEAR = 3  # largest ratio of the values of a linear ordinate
@@ -36,6 +31,14 @@ def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = 
     table
         Columns `by`, `entry` (a name such as "K[0, 1]"), `depth` (a number, or "∞" for the limit), `t`, `weight`.
         One column of panels per group, one row per entry.
+    by
+        Column whose values get a column of panels each.
+    save
+        Name or path without suffix; None to save nothing.
+
+    Returns
+    -------
+    The figure.
     """
     groups = list(table.groupby(by, sort=False))
     rows = max(group["entry"].nunique() for _, group in groups)
@@ -45,7 +48,7 @@ def weights(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = 
             for ax, (entry, lines) in zip(column, group.groupby("entry", sort=False), strict=False):
                 _weight_panel(ax, lines)
                 ax.set_ylabel(_entry_label(str(entry)))
-            column[0].set_title(str(name))
+            column[0].set_title(spelt(name))
             column[-1].set_xlabel("t = i/n")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -78,6 +81,12 @@ def kernels(table: pd.DataFrame, *, save: str | Path | None = None) -> Figure:
     table
         Columns `depth` (a number, or "∞" for the limit), `i`, `j` (the pair, j < i ≤ n) and `weight`. The weight of a
         pair fills the square from ((i − 1)/n, j/n) to (i/n, (j + 1)/n).
+    save
+        Name or path without suffix; None to save nothing.
+
+    Returns
+    -------
+    The figure.
     """
     groups = list(table.groupby("depth", sort=False))
     low, high = table["weight"].min(), table["weight"].max()
@@ -107,6 +116,12 @@ def orders(table: pd.DataFrame, *, weak: float, save: str | Path | None = None) 
         Columns `order`, `depth`, `t`, `weight`.
     weak
         The weak limit of fast oscillations, a dashed line.
+    save
+        Name or path without suffix; None to save nothing.
+
+    Returns
+    -------
+    The figure.
     """
     groups = list(table.groupby("order", sort=False))
     depths = list(table["depth"].unique())
@@ -119,7 +134,7 @@ def orders(table: pd.DataFrame, *, weak: float, save: str | Path | None = None) 
                 ax.stairs(part["weight"], [*part["t"], 1.0], baseline=None, color=colour, lw=1.2, label="weight k")
                 ax.axhline(weak, color="black", lw=1, ls="--", label="weak limit of fast oscillations")
                 ax.grid(axis="x", visible=False)
-            column[0].set_title(str(name))
+            column[0].set_title(spelt(name))
             column[-1].set_xlabel("t = i/n")
         for ax, depth in zip(axes[:, 0], depths, strict=True):
             ax.set_ylabel(f"n = {depth}")
@@ -136,6 +151,12 @@ def flow(paths: pd.DataFrame, regions: pd.DataFrame, *, save: str | Path | None 
         Columns `depth`, `sample`, `label`, `t`, `x1`, `x2`: the states of every sample.
     regions
         Columns `depth`, `x1`, `x2`, `score`: the probability of class 1 on a regular grid of inputs.
+    save
+        Name or path without suffix; None to save nothing.
+
+    Returns
+    -------
+    The figure.
     """
     depths = list(paths["depth"].unique())
     with mpl.rc_context(STYLE), sns.axes_style("white"):
@@ -192,6 +213,14 @@ def tree(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = Non
     table
         Columns `data, branch, depth, value, limit_value, merged_into, status, limit_status` and that of `by`; a branch
         has one colour in all panels.
+    by
+        Column whose values get a panel each.
+    save
+        Name or path without suffix; None to save nothing.
+
+    Returns
+    -------
+    The figure.
     """
     groups = list(table.groupby(by, sort=False))
     across = min(len(groups), PANELS_ACROSS - 1)
@@ -204,7 +233,7 @@ def tree(table: pd.DataFrame, *, by: str = "data", save: str | Path | None = Non
             ax.set_axis_off()
         for ax, (name, group) in zip(axes.flat, groups, strict=False):
             _tree_panel(ax, group, colours)
-            ax.set_title(str(name))
+            ax.set_title(spelt(name))
         for row in axes:
             row[0].set_ylabel("value of a minimum")
         look: Any = {"color": "0.3", "ms": 6}

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import math
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +16,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from deeplimit import claims, verify
 from deeplimit.report import cells, figures, source
@@ -113,7 +115,7 @@ def render(results: Path, studies: Path) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"packed": _packed}
+    environment.filters |= {"packed": _packed, "coded": _coded}
     style, script = (_read_part(name) for name in ("page.css", "page.js"))
     finished = sorted(filter(None, (_moment(section.record.get("finished")) for section in sections)))
     return environment.get_template("page.html.j2").render(
@@ -126,9 +128,23 @@ def render(results: Path, studies: Path) -> str:
         sections=sections,
         problems=problems,
         finished=[moment.strftime("%d %B %Y").lstrip("0") for moment in (finished[:1] + finished[-1:])],
-        commits=sorted({str(s.record["commit"]) for s in sections if s.record.get("commit")}),
+        commits=_commits(sections),
         first=FIRST,
     )
+
+
+def _commits(sections: Iterable[Section]) -> list[tuple[str, list[str]]]:
+    """Each commit that results come from, with the studies that ran at it; first that of most of them."""
+    studies: defaultdict[str, list[str]] = defaultdict(list)
+    for section in sections:
+        if section.record.get("commit"):
+            studies[str(section.record["commit"])].append(section.name)
+    return sorted(studies.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+
+
+def _coded(text: str) -> Markup:
+    """A text whose `names of code` are marked as such."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _says(remark: Any) -> bool:

@@ -79,7 +79,25 @@ def read(path: Path) -> Source:
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     question, _, text = (ast.get_docstring(tree) or "").partition("\n\n")
-    return Source(" ".join(question.split()), text.strip(), dict(_captions(tree)))
+    return Source(" ".join(question.split()), flowing(text.strip()), dict(_captions(tree)))
+
+
+def flowing(text: str) -> str:
+    """Paragraphs and points in one line each, so that they fit any width; a point "- name   text" is "- name: text".
+
+    Lines that are indented in no point, such as formulas, stay as they are.
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        last = found[-1] if found else ""
+        goes_on = last.startswith("- ") if line.startswith(" ") else last and not last.startswith(" ")
+        if line.startswith("- "):
+            found.append(re.sub(r"^(- \S.*?) {2,}", r"\1: ", line))
+        elif line and goes_on:
+            found[-1] = f"{last} {line.strip()}"
+        else:
+            found.append(line)
+    return "\n".join(found)
 
 
 def _captions(tree: ast.Module) -> Iterator[tuple[str, Caption]]:
