@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from deeplimit import checks, taylor
+from deeplimit import checks, differences
 
-_PROBE = torch.tensor([-2.0, -0.3, 0.1, 0.7, 3.0], dtype=torch.float64)  # where twins of σ are compared
+_PROBE = torch.arange(-20, 21, dtype=torch.float64) * 0.3  # where twins of σ are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Activation:
         twins = {"scalar": (self.scalar and np.vectorize(self.scalar),), "arrays": self.arrays or ()}
         for name, functions in twins.items():
             for function, original in zip(functions, (self.value, self.first, self.second), strict=False):
-                if function is not None and not np.allclose(function(_PROBE.numpy()), original(_PROBE)):
+                if function is not None and not _same(function(_PROBE.numpy()), original(_PROBE)):
                     raise ValueError(f"activation {self.name!r} has {name} of another function than it is")
 
     def __repr__(self) -> str:
@@ -101,6 +101,11 @@ class Activation:
     def __call__(self, z: Tensor) -> Tensor:
         """σ(z)."""
         return self.value(z)
+
+
+def _same(twin: np.ndarray, original: Tensor) -> bool:
+    """Up to rounding, of each number and where large ones cancel."""
+    return np.allclose(twin, original, rtol=1e-12, atol=1e-14 * float(original.abs().max()))
 
 
 # In all that follows s(−z) stands for 1 − s(z), s the logistic sigmoid: the difference would lose the tail.
@@ -399,16 +404,28 @@ ACTIVATIONS: dict[str, Activation] = {
 
 BUILT_IN = tuple(ACTIVATIONS)
 
-CHECKED = torch.arange(-96, 97, dtype=torch.float64) / 16  # where derivatives and constants are looked at
+CHECKED = torch.cat(  # where derivatives and constants are looked at: multiples of 1/16, and 2000 irregular places
+    [
+        torch.arange(-96, 97, dtype=torch.float64) / 16,
+        12 * (torch.arange(1, 2001, dtype=torch.float64) * (math.sqrt(5) - 1) / 2).frac() - 6,
+    ]
+).sort()[0]
+NEAR = 2 * differences.REACH  # distance from a kink within which nothing is looked at
+STEP = 2.0**-12  # between the places of σ'' that Lip σ'' is compared with
+SIDE = 2.0**-20  # step of the slopes on both sides of what may be a kink
 SLACK = 1e-9  # of a constant, relative
 
 
 def register(activation: Activation, *, replace: bool = False) -> Activation:
     """Make an activation known by its name, after a check of its derivatives and constants.
 
-    On a grid of [−6, 6], away from its kinks, Taylor's remainders with σ' and with σ' and σ'' must fall at orders 2 and
-    3, and what it says about its constants must hold: those that are declared too small are found, those that are too
-    large are not.
+    On [−6, 6] σ must be continuous, with no kinks but those it names, and where it says that it is smooth, σ'' must be
+    continuous. At 2193 places away from kinks σ' and σ'' must be what differences of σ and of σ' give, to a relative
+    1e-9 or to the rounding of the differences, and what it says about its constants must hold.
+
+    Not found are constants that are larger than need be, jumps below 1e-4 of the size of a function, jumps of the third
+    derivative, and what is wrong only outside [−6, 6] or between the places. A smooth function that turns within less
+    than 1e-5 is refused: its differences are not those of a smooth one.
 
     Parameters
     ----------
@@ -436,9 +453,8 @@ def register(activation: Activation, *, replace: bool = False) -> Activation:
 
 def check(activation: Activation) -> None:
     """The check of `register` alone."""
-    z = CHECKED
-    for kink in activation.kinks:
-        z = z[(z - kink).abs() > 4 * taylor.STEP]
+    kinks = torch.tensor(activation.kinks, dtype=torch.float64)
+    z = _away(torch.cat([CHECKED, kinks - 2 * NEAR, kinks + 2 * NEAR]).sort()[0], kinks, NEAR)
     for name in ("value", "first", "second"):
         found = getattr(activation, name)(z.clone())
         if not isinstance(found, Tensor) or found.shape != z.shape or found.dtype != z.dtype:
@@ -447,8 +463,10 @@ def check(activation: Activation) -> None:
                 f"{name} of activation {activation.name!r} must keep shape and type, here {z.dtype} of shape "
                 f"{tuple(z.shape)}, got {got}"
             )
-    _check_derivatives(activation, z)
-    _check_bounds(activation, z)
+    _check_continuity(activation, z, kinks)
+    _check_derivative(activation, "first", "value", z)
+    _check_derivative(activation, "second", "first", _away(z, _bends(activation, z, kinks), NEAR))
+    _check_bounds(activation, z, kinks)
     for name, holds in (
         ("odd", (activation.value(-z) + activation.value(z)).abs().max() <= SLACK),
         ("zero_at_zero", activation.value(torch.zeros_like(z)).abs().max() <= SLACK),
@@ -459,37 +477,84 @@ def check(activation: Activation) -> None:
             )
 
 
-def _check_derivatives(activation: Activation, z: Tensor) -> None:
-    """σ(z ± h) − σ ∓ hσ' at order 2, and less h²σ''/2 at order 3."""
-    sigma, slope, bend = activation.value(z), activation.first(z), activation.second(z)
-    signs = torch.tensor([[-1.0], [1.0]], dtype=z.dtype)
-    size = (sigma.abs() + (z * slope).abs()).expand(2, -1)
-
-    def linear(h: float) -> Tensor:
-        return activation.value(z + h * signs) - sigma - h * signs * slope
-
-    h = 4 * taylor.STEP
-    below, above = activation.value(z - h), activation.value(z + h)
-    for name, remainder, order, given, wanted in (
-        ("first", linear, 2, slope, (above - below) / (2 * h)),
-        ("second", lambda h: linear(h) - h**2 / 2 * bend, 3, bend, (above - 2 * sigma + below) / h**2),
-    ):
-        if (found := taylor.worst(remainder, size, order)) is not None:
-            place = found[0] % len(z)
-            raise ValueError(
-                f"{name} of activation {activation.name!r} is wrong: {given[place]:.6g} at z = {z[place]:g}, where "
-                f"differences of value give {wanted[place]:.6g}; Taylor's remainder has order {found[1]:.2g} and not "
-                f"{order} (kinks, if that is one, must be declared)"
-            )
+def _away(z: Tensor, places: Tensor, distance: float) -> Tensor:
+    """Those z that are farther than that from all the places."""
+    return z[((z[:, None] - places).abs() > distance).all(1)]
 
 
-def _check_bounds(activation: Activation, z: Tensor) -> None:
-    """Each bound against what the grid shows."""
-    bend = activation.second(z)
-    third = (activation.second(z + taylor.STEP) - bend) / taylor.STEP
+def _check_continuity(activation: Activation, z: Tensor, kinks: Tensor) -> None:
+    """No jumps of σ, and of its slope none but at the kinks."""
+    left, right = differences.jumps(activation.value, z[:-1], z[1:])
+    if len(left):
+        raise ValueError(
+            f"value of activation {activation.name!r} must be continuous, but it {_jump(activation.value, left, right)}"
+        )
+    left, right = _jumps_of_slope(activation.value, activation.first, z, kinks)
+    if len(left):
+        raise ValueError(
+            f"value of activation {activation.name!r} has a kink that kinks does not name: its slope "
+            f"{_jump(activation.first, left, right)}"
+        )
+    if len(kinks) and (activation.smooth or math.isfinite(activation.lipschitz_derivative)):
+        raise ValueError(
+            f"activation {activation.name!r} has kinks, so smooth must be False and lipschitz_derivative infinite, got "
+            f"{activation.smooth} and {activation.lipschitz_derivative:.6g}"
+        )
+
+
+def _bends(activation: Activation, z: Tensor, kinks: Tensor) -> Tensor:
+    """Where σ'' jumps, other than at kinks; an error if it may not."""
+    left, right = _jumps_of_slope(activation.first, activation.second, z, kinks)
+    if len(left) and (activation.smooth or math.isfinite(activation.lipschitz_second)):
+        name, wanted = ("smooth", "False") if activation.smooth else ("lipschitz_second", "infinite")
+        raise ValueError(
+            f"{name} of activation {activation.name!r} must be {wanted}, as second "
+            f"{_jump(activation.second, left, right)}"
+        )
+    return (left + right) / 2
+
+
+def _jumps_of_slope(
+    f: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor], z: Tensor, kinks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Both sides of where the slope of f jumps, by what is given as the slope and by differences of f as well."""
+    left, right = z[:-1], z[1:]
+    free = ~((left[:, None] < kinks) & (kinks < right[:, None])).any(1)
+    left, right = differences.jumps(slope, left[free], right[free])
+    before, after = left - SIDE, right + SIDE
+    turn = (f(after) - f(right) - f(left) + f(before)) / SIDE
+    jump = slope(after) - slope(before)
+    real = (turn - jump).abs() < jump.abs() / 2
+    return before[real], after[real]
+
+
+def _jump(f: Callable[[Tensor], Tensor], left: Tensor, right: Tensor) -> str:
+    """The largest of some jumps in words."""
+    jumps = f(right) - f(left)
+    place = int(jumps.abs().argmax())
+    where = round(float(left[place] + right[place]) / 2, 6) + 0.0  # not -0
+    return f"jumps by {jumps[place]:.3g} at z = {where:g}"
+
+
+def _check_derivative(activation: Activation, name: str, of: str, z: Tensor) -> None:
+    """One derivative against differences of the function that it should be that of."""
+    given, f = getattr(activation, name)(z), getattr(activation, of)
+    size = (f(z).abs() + (z * given).abs()).nan_to_num(0, 0, 0).max()
+    wanted, error = differences.derivative(lambda t: f(z + t[:, None]), size)
+    if (place := differences.worst(given, wanted, error)) is not None:
+        raise ValueError(
+            f"{name} of activation {activation.name!r} is wrong: {given[place]:.10g} at z = {z[place]:.6g}, where "
+            f"differences of {of} give {wanted[place]:.10g} ± {error[place]:.1g}"
+        )
+
+
+def _check_bounds(activation: Activation, z: Tensor, kinks: Tensor) -> None:
+    """Each bound against what the places show."""
+    third = (activation.second(z + STEP) - activation.second(z)) / STEP
+    third[((z[:, None] - kinks).abs() <= 2 * STEP).any(1)] = 0
     for name, bound, values in (
         ("lipschitz", activation.lipschitz, activation.first(z).abs()),
-        ("lipschitz_derivative", activation.lipschitz_derivative, bend.abs()),
+        ("lipschitz_derivative", activation.lipschitz_derivative, activation.second(z).abs()),
         ("lipschitz_second", activation.lipschitz_second, third.abs()),
         ("supremum", activation.supremum, activation.value(z).abs()),
         ("-least_slope", -activation.least_slope, -activation.first(z)),
@@ -497,8 +562,8 @@ def _check_bounds(activation: Activation, z: Tensor) -> None:
         place = int(values.argmax())
         if bound < values[place] - SLACK * max(1.0, abs(bound)):
             raise ValueError(
-                f"{name} of activation {activation.name!r} must be at least {values[place]:.6g}, which it is at "
-                f"z = {z[place]:g}, got {bound:.6g}"
+                f"{name} of activation {activation.name!r} must be at least {values[place]:.10g}, which it is at "
+                f"z = {z[place]:g}, got {bound:.10g}"
             )
 
 
@@ -516,6 +581,5 @@ def get(name: str | Activation) -> Activation:
         return name
     if not isinstance(name, str):
         raise TypeError(f"activation must be a name or an Activation, got {type(name).__name__}")
-    if name not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    checks.known("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

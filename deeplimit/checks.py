@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 from collections.abc import Collection
@@ -48,3 +49,15 @@ def new_name(what: str, name: Any, taken: Collection[str], kept: Collection[str]
     if name in kept or (name in taken and not replace):
         remedy = "choose another" if name in kept else "choose another, or replace=True"
         raise ValueError(f"the name {name!r} of the {what} is taken; {remedy}")
+
+
+def known(what: str, name: str, names: Collection[str]) -> None:
+    """One of the names; ValueError otherwise."""
+    if name not in names:
+        raise ValueError(f"{what} must be one of {', '.join(names)}, got {name!r}{meant(name, names)}")
+
+
+def meant(name: str, names: Collection[str]) -> str:
+    """The end of a sentence on an unknown name: the one that is spelt most like it, if any is."""
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeplimit import files, sources
+from deeplimit import checks, files, sources
 
 # scikit-learn is imported inside the functions that use it: it takes a second, and `Data` does not need it.
 
@@ -515,7 +515,8 @@ def load(name: str | os.PathLike[str], **options: Any) -> Data:
     if Path(name).suffix.lower() in files.READERS:
         return from_file(name, **options)
     kinds = ", ".join(files.READERS)
-    raise ValueError(f"data must be one of {', '.join(DATASETS)}, or the path of a file ({kinds}), got {str(name)!r}")
+    wanted = f"data must be one of {', '.join(DATASETS)}, or the path of a file ({kinds})"
+    raise ValueError(f"{wanted}, got {str(name)!r}{checks.meant(str(name), DATASETS)}")
 
 
 def from_file(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.func import jacfwd, jvp, vjp, vmap
 
-from deeplimit import checks, taylor
+from deeplimit import checks, differences
 
 with catch_warnings():  # torch loads its rules of forward mode by a call that it calls deprecated
     simplefilter("ignore", DeprecationWarning)
@@ -166,17 +166,21 @@ class Layer:
             raise ValueError(f"layer {self.name!r} cannot be differentiated by torch.func: {error}") from error
         curvature = (bend * dY).sum((1, 2)) + (weights * dtheta).sum(1)
 
-        def moved(h: float) -> Tensor:
-            return self.values(Y + h * dY, theta + h * dtheta) - f - h * slope
+        def along(t: Tensor, f: Callable[..., Tensor], *tangents: Tensor) -> Tensor:
+            """f at the states and parameters moved by t (dY, dθ), for every t."""
+            moved = (start + t.reshape(-1, *[1] * start.dim()) * step for start, step in ((Y, dY), (theta, dtheta)))
+            repeated = (tangent.repeat(len(t), *[1] * (tangent.dim() - 1)) for tangent in tangents)
+            return f(*(each.flatten(0, 1) for each in moved), *repeated).unflatten(0, (len(t), len(Y)))
 
-        size = 1 + f.abs() + slope.abs()
-        for name, remainder, sizes, order in (
-            ("first", moved, size, 2),
-            ("second", lambda h: moved(h).sum((1, 2)) - h**2 / 2 * curvature, size.sum((1, 2)), 3),
+        size = 1 + f.abs().max() + slope.abs().max()
+        for name, moving, given, terms in (
+            ("first", lambda t: along(t, self.values), slope, 1),
+            ("second", lambda t: along(t, self.along, dY, dtheta).sum((2, 3)), curvature, f[0].numel()),
         ):
-            if (found := taylor.worst(remainder, sizes, order)) is not None:
+            wanted, bound = differences.derivative(moving, terms * size)
+            if (place := differences.worst(given, wanted, bound)) is not None:
                 raise ValueError(
-                    f"the {name} derivative of layer {self.name!r} by torch.func is not that of its values: Taylor's "
-                    f"remainder has order {found[1]:.2g} and not {order}; f must be twice differentiable, with nothing "
-                    "detached"
+                    f"the {name} derivative of layer {self.name!r} by torch.func is not that of its values: it is "
+                    f"{given.flatten()[place]:.10g} where differences give {wanted.flatten()[place]:.10g} ± "
+                    f"{bound.flatten()[place]:.1g}; f must be twice differentiable, with nothing detached"
                 )

@@ -23,17 +23,29 @@ from deeplimit.loss import Loss
 from deeplimit.ranks import ALONE, Ranks, RanksError
 
 
-def _per_block(name: str, value: Any, blocks: str, needed: str) -> dict[str, float]:
-    """One number for all blocks, or a mapping that names at least the needed ones."""
+def _per_block(name: str, value: Any, blocks: str, needed: str, zero: bool) -> dict[str, float]:
+    """One number for all blocks, or a mapping with at least the needed ones; these positive, or zero if allowed."""
     if not isinstance(value, Mapping):
-        return dict.fromkeys(blocks, checks.number(name, value))
+        number = checks.number(name, value)
+        if needed:
+            _check_positive(name, number, zero)
+        return dict.fromkeys(blocks, number)
     unknown = [k for k in value if k not in blocks]
     if unknown:
         raise ValueError(f"{name} has the unknown block {unknown[0]!r}; the blocks are {', '.join(blocks)}")
     missing = [k for k in needed if k not in value]
     if missing:
         raise ValueError(f"{name} must name every trained block, {missing[0]!r} is missing")
-    return {k: checks.number(f"{name}[{k!r}]", value[k]) for k in blocks if k in value}
+    weights = {k: checks.number(f"{name}[{k!r}]", value[k]) for k in blocks if k in value}
+    for k in needed:
+        _check_positive(f"{name}[{k!r}]", weights[k], zero)
+    return weights
+
+
+def _check_positive(name: str, weight: float, zero: bool) -> None:
+    if weight < 0 or (weight == 0 and not zero):
+        hint = "" if weight < 0 else " (drop_hypotheses=True allows zero)"
+        raise ValueError(f"{name} must be positive{hint}, got {weight}")
 
 
 def _trainable(value: Any) -> str:
@@ -42,6 +54,10 @@ def _trainable(value: Any) -> str:
     if not value or len(set(value)) < len(value) or set(value) - set(BLOCKS):
         raise ValueError(f"trainable must be one or more of the letters {BLOCKS}, each once, got {value!r}")
     return "".join(k for k in BLOCKS if k in value)
+
+
+def _one_hot(y: Tensor) -> bool:
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
 
 
 def _short(value: Any) -> Any:
@@ -65,7 +81,8 @@ class Problem:
     activation
         σ by name: tanh, relu, softplus0, arctan, silu, identity, sigmoid, gcu; or an `Activation`.
     loss
-        "squared" |z − y|² (no ½), "logistic" or "softmax" cross-entropy; or a `Loss`.
+        "squared" |z − y|² (no ½), "logistic" (yes or no in every column of y, also where its rows are one-hot) or
+        "softmax" cross-entropy (one class a row); or a `Loss`.
     alpha : float or {"K": …, "b": …, "W": …, "c": …}
         Weights of the regulariser, positive.
     tau : float or {"K": …, "b": …}
@@ -130,9 +147,10 @@ class Problem:
         self._set(reduction=reduction, drop_hypotheses=drop_hypotheses, trainable=blocks)
         self._set(sigma=activations.get(activation), layer=layer)
         self._set(loss=losses.get(loss))
-        self._set(alpha=_per_block("alpha", alpha, BLOCKS, blocks))
-        self._set(tau=_per_block("tau", tau, DEEP, "".join(k for k in DEEP if k in blocks)))
-        self._set(dropped=self._check_positive())
+        deep = "".join(k for k in DEEP if k in blocks)
+        self._set(alpha=_per_block("alpha", alpha, BLOCKS, blocks, zero=drop_hypotheses))
+        self._set(tau=_per_block("tau", tau, DEEP, deep, zero=drop_hypotheses))
+        self._set(dropped=self._dropped())
         self._set(y=self.loss.labels(data.y))
         if "W" not in blocks and self.outputs != self.width:
             m, d = self.outputs, self.width
@@ -158,18 +176,15 @@ class Problem:
         values = {k: _short(getattr(self, k)) for k in ("alpha", "tau", "trainable", "reduction", "drop_hypotheses")}
         return f"Problem({self.samples!r}, {', '.join(f'{k}={v!r}' for k, v in (words | values).items())})"
 
-    def _check_positive(self) -> tuple[str, ...]:
-        """The hypotheses α > 0, τ > 0 that are dropped; an error unless that was asked for."""
-        values = [(f"alpha[{k!r}]", v) for k, v in self.alpha.items() if k in self.trainable]
-        zero_alphas = [name for name, v in values if v == 0]
-        values += [(f"tau[{k!r}]", v) for k, v in self.tau.items() if k in self.trainable]
-        for name, v in values:
-            if v < 0 or (v == 0 and not self.drop_hypotheses):
-                hint = "" if v < 0 else " (drop_hypotheses=True allows zero)"
-                raise ValueError(f"{name} must be positive{hint}, got {v}")
-        if len(zero_alphas) > 1:
-            raise ValueError(f"at most one alpha may be zero, got {' and '.join(zero_alphas)}")
-        return tuple(f"{name} = 0" for name, v in values if v == 0)
+    def _dropped(self) -> tuple[str, ...]:
+        """The hypotheses α > 0, τ > 0 that are dropped; an error if they are too many."""
+        alphas, taus = (
+            [f"{name}[{k!r}]" for k, weight in weights.items() if k in self.trainable and weight == 0]
+            for name, weights in (("alpha", self.alpha), ("tau", self.tau))
+        )
+        if len(alphas) > 1:
+            raise ValueError(f"at most one alpha may be zero, got {' and '.join(alphas)}")
+        return tuple(f"{name} = 0" for name in alphas + taus)
 
     def smoothed(self, width: float) -> Problem:
         """The same problem with σ smoothed over the width ε; itself where σ is smooth."""
@@ -256,6 +271,10 @@ class Problem:
         notes = list(self.samples.notes)
         if self.y.shape != self.samples.y.shape:
             notes.append(f"class numbers turned into {self.outputs} one-hot columns")
+        if self.loss.name == "logistic" and self.outputs > 1 and _one_hot(self.y):
+            notes.append(
+                f"one-hot labels are {self.outputs} labels of yes or no to the logistic loss; softmax has classes"
+            )
         notes += [f"hypothesis dropped: {d}" for d in self.dropped]
         if self.layer is not None:
             return (*notes, f"hypothesis not met: the layer {self.layer.name} is not σ(KX + b)")

@@ -229,6 +229,13 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         activation.get("swish")
 
 
+@pytest.mark.parametrize("name", ["tahn", "Tanh", "tan"])
+def test_a_name_that_is_misspelt_is_answered_with_the_one_that_is_meant(name: str) -> None:
+    """After the known ones."""
+    with pytest.raises(ValueError, match=f"gcu, got '{name}'; did you mean 'tanh'\\?$"):
+        activation.get(name)
+
+
 @pytest.mark.parametrize("wrong", [None, 3, torch.tanh, ["tanh"]])
 def test_other_types_are_refused(wrong: Any) -> None:
     """A bare function has no derivatives and no constants."""
@@ -260,6 +267,28 @@ def test_a_twin_of_another_function_is_refused(twin: dict[str, Any]) -> None:
     dataclasses.replace(bare, **twin)
     with pytest.raises(ValueError, match=f"has {next(iter(twin))} of another function than it is"):
         dataclasses.replace(bare, value=torch.sin, **twin)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_twin_that_is_off_by_trillionths_is_refused(name: str) -> None:
+    """All numbers are compared to rounding: the compiled network would else not be the one that is differentiated."""
+    sigma = ACTIVATIONS[name]
+    assert sigma.scalar is not None
+    other = sigma.scalar
+    with pytest.raises(ValueError, match="has scalar of another function than it is"):
+        dataclasses.replace(sigma, scalar=lambda z: other(z) * (1 + 5e-12))
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_of_the_arrays_that_is_off_by_trillionths_is_refused(place: int) -> None:
+    """σ, σ' or σ''."""
+    tanh = ACTIVATIONS["tanh"]
+    assert tanh.arrays is not None
+    arrays = list(tanh.arrays)
+    right = arrays[place]
+    arrays[place] = lambda z: right(z) * (1 + 5e-12)
+    with pytest.raises(ValueError, match="has arrays of another function than it is"):
+        dataclasses.replace(tanh, arrays=tuple(arrays))
 
 
 def test_arrays_are_three_functions() -> None:

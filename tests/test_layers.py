@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A line is a layer, and may import every line above it in its stack. Within a line `→` gives the order, and
 # names separated by `|`, or chains separated by `,`, never import each other. A package counts as one name.
 NETWORKS = """
-checks | sources → taylor
+checks | sources → differences
 activation | layer | loss | threads , entries → lines → files → data → ranks , \
     control → coordinates | norms → irregular , minimum | spectrum → optimise
 symmetry | grids , kernels | memory | problem | recursion → sweep → tape | own → energy → network
@@ -152,11 +152,11 @@ def test_the_layers_say_what_the_design_says() -> None:
     """The little language of the table is read as it is meant, at one name of each kind."""
     allowed = allowed_imports()
     leaves = {"activation", "control", "entries", "layer", "loss", "minimum", "spectrum", "threads"}
-    assert all(allowed[leaf] == {"checks", "sources", "taylor"} for leaf in leaves)
+    assert all(allowed[leaf] == {"checks", "sources", "differences"} for leaf in leaves)
     between = {"lines", "files", "data", "ranks", "coordinates", "norms", "irregular", "optimise"}
     between |= {"kernels", "memory", "problem", "recursion", "sweep"}
-    assert allowed["ranks"] == {"checks", "sources", "taylor", "entries", "lines", "files", "data"}
-    assert allowed["tape"] == {*leaves, "checks", "sources", "taylor", *between}
+    assert allowed["ranks"] == {"checks", "sources", "differences", "entries", "lines", "files", "data"}
+    assert allowed["tape"] == {*leaves, "checks", "sources", "differences", *between}
     assert allowed["energy"] == {*allowed["tape"], "tape", "own"}
     assert allowed["discrete"] - allowed["ladder"] == {"ladder"}
     for name in ("ladder", "continuum", "pontryagin"):

@@ -304,6 +304,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """The message must let the reader correct the call."""
     with pytest.raises(ValueError, match=r"^loss must be one of squared, logistic, softmax, got 'hinge'$"):
         loss.get("hinge")
+    with pytest.raises(ValueError, match=r"softmax, got 'sofmax'; did you mean 'softmax'\?$"):
+        loss.get("sofmax")
 
 
 @pytest.mark.parametrize("wrong", [None, 3, functional.mse_loss])

@@ -154,6 +154,17 @@ def test_conversions_of_the_data_are_noted() -> None:
     assert make(points(x, x[:, 0])).notes[1] == "y converted from float32 to float64"
 
 
+def test_one_hot_labels_of_the_logistic_loss_are_noted() -> None:
+    """Three classes are three questions of yes or no to it: allowed, and said; two labels of a sample are no class."""
+    x = torch.eye(3, dtype=torch.float64)
+    (note,) = make(points(x, x)).notes
+    assert note == "one-hot labels are 3 labels of yes or no to the logistic loss; softmax has classes"
+    assert make(points(x, x), loss="softmax").notes == make(points(x, x), loss="squared").notes == ()
+    assert make(points(x, torch.ones(3, 2, dtype=torch.float64))).notes == ()
+    assert make(points(x, torch.full((3, 2), 0.5, dtype=torch.float64))).notes == ()
+    assert make(points(x, x[:, :1])).notes == ()
+
+
 # What is refused
 
 
@@ -196,8 +207,8 @@ BAD: dict[str, Refused] = {
         r"rows that sum to 1, got \[0.5, 0.4\] in row 1",
     ),
     # alpha and tau
-    "alpha 0": (lambda: make(alpha=0), ValueError, r"alpha\['K'\] must be positive \(drop_hypotheses"),
-    "alpha negative": (lambda: make(alpha=-0.1), ValueError, r"alpha\['K'\] must be positive, got -0.1"),
+    "alpha 0": (lambda: make(alpha=0), ValueError, r"^alpha must be positive \(drop_hypotheses"),
+    "alpha negative": (lambda: make(alpha=-0.1), ValueError, "^alpha must be positive, got -0.1$"),
     "alpha of c negative": (
         lambda: make(alpha={"K": 1, "b": 1, "W": 1, "c": -2}, drop_hypotheses=True),
         ValueError,
@@ -236,8 +247,9 @@ BAD: dict[str, Refused] = {
         r"at most one alpha may be zero, got alpha\['b'\] and alpha\['W'\]",
     ),
     "all alphas 0": (lambda: make(alpha=0.0, drop_hypotheses=True), ValueError, "at most one alpha may be zero"),
-    "tau 0": (lambda: make(tau=0), ValueError, r"tau\['K'\] must be positive \(drop_hypotheses"),
-    "tau negative": (lambda: make(tau=-1, drop_hypotheses=True), ValueError, r"tau\['K'\] must be positive, got -1"),
+    "tau 0": (lambda: make(tau=0), ValueError, r"^tau must be positive \(drop_hypotheses"),
+    "tau negative": (lambda: make(tau=-1, drop_hypotheses=True), ValueError, "^tau must be positive, got -1"),
+    "tau of K negative": (lambda: make(tau={"K": -1, "b": 1}), ValueError, r"^tau\['K'\] must be positive, got -1"),
     "tau nan": (lambda: make(tau=math.nan), ValueError, "tau must be finite"),
     "tau a string": (lambda: make(tau="1"), TypeError, "tau must be a number, got '1'"),
     "tau None": (lambda: make(tau=None), TypeError, "tau must be a number, got None"),
