@@ -57,7 +57,7 @@ def test_the_worst_place_is_that_beyond_its_error() -> None:
     assert differences.worst(given, wanted, error) is None
     assert differences.worst(given, wanted, error / 4) == 0
     assert differences.worst(given + torch.tensor([0.0, 1e-6, 0.0]), wanted, error) == 1
-    assert differences.worst(given / torch.tensor([1.0, 1.0, 0.0]), wanted, error / 4) == 2
+    assert differences.worst(given + torch.tensor([0.0, 0.0, math.nan]), wanted, error / 4) == 2
 
 
 @pytest.mark.parametrize("place", [0.0, 1 / 3, 1.0, 1.999, -2.0, -math.sqrt(2)])

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from deeplimit import Data, Problem, claims, cli, journal, store, study, tables, verify, workers
+from deeplimit import Data, Problem, claims, cli, data, journal, store, study, tables, verify, workers
 from deeplimit.claims import Claim
 from deeplimit.store import StoreError
 
@@ -689,6 +689,14 @@ def test_data_that_are_none_are_told(x: Any, y: Any) -> None:
         assert len(str(error).splitlines()) == 1 and "must" in str(error)
     else:
         assert len(found.x) == len(found.y) and found.x.isfinite().all() and found.y.isfinite().all()
+
+
+def test_a_misspelt_data_set_is_answered_with_the_one_that_is_meant() -> None:
+    """After the known ones; a name like none of them gets no guess."""
+    with pytest.raises(ValueError, match=r"got 'mons'; did you mean 'moons'\?$"):
+        data.load("mons")
+    with pytest.raises(ValueError, match=r"got 'mnist'$"):
+        data.load("mnist")
 
 
 OPTIONS: dict[str, list[Any]] = {
