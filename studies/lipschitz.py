@@ -53,7 +53,7 @@ NEAR_DEPTHS = [4, 16]
 QUICK = {
     "DRAWS": 100,
     "ASCENTS": 8,
-    "STEPS": 15,
+    "STEPS": 8,
     "DEPTHS": [10, 20],
     "CURVE_DEPTHS": [2**m for m in range(4, 10)],
     "FLOW_CELLS": [500, 1000],
