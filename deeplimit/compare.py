@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from deeplimit import continuum, discrete, expansion, gamma, norms
+from deeplimit import checks, continuum, discrete, expansion, gamma, norms
 from deeplimit.control import Curve, Layers
 from deeplimit.minimum import Minimum, Status
 from deeplimit.norms import h1, head, l2, sup, tl2
@@ -184,6 +184,11 @@ def since_last_jump(group: pd.DataFrame) -> pd.DataFrame:
     return group.iloc[jumped[-1] :] if len(jumped) and len(group) - jumped[-1] >= FEWEST else group
 
 
+def _errors(column: str) -> list[str]:
+    """The columns whose sum is the solvers' error in a gap."""
+    return ["error_bar", "limit_error"] if column in VALUE_GAPS else ["control_error"]
+
+
 def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data") -> pd.DataFrame:
     """Observed orders of the gaps of a depth sweep, one row per group and column, from the last change of branch on.
 
@@ -191,12 +196,20 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
     (what the pairwise orders tend to, for doubled depths), `order`, `low`,
     `high` (fit and its 95 % interval), `constant` (n · gap at the deepest network), `depths` (those of the fit) and
     `note`.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such column, or none of the solvers' errors in it.
     """
-    rows = []
+    columns, rows = list(columns), []
+    errors = {name for column in columns for name in _errors(column)}
+    for name in [by, "depth", *columns, *sorted(errors)]:
+        checks.known("a column of the table", name, list(table))
     for name, group in table.groupby(by, sort=False):
         group = since_last_jump(group.sort_values("depth"))
         for column in columns:
-            error = group["error_bar"] + group["limit_error"] if column in VALUE_GAPS else group["control_error"]
+            error = group[_errors(column)].sum(axis=1, skipna=False)
             found = order(group["depth"], group[column], error)
             last = found.pairwise[-1] if found.pairwise else math.nan
             notes = [found.note] if found.note else []

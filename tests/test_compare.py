@@ -227,6 +227,14 @@ def test_order_wants_increasing_depths_of_one_length() -> None:
         compare.order([8, 16], [1, 1, 1], [0, 0, 0])
 
 
+def test_orders_name_the_column_that_is_missing(table: pd.DataFrame) -> None:
+    """With the one that is spelt most like it."""
+    with pytest.raises(ValueError, match="got 'vlaue_gap'; did you mean 'value_gap'?"):
+        compare.orders(table, ["vlaue_gap"])
+    with pytest.raises(ValueError, match="got 'control_error'"):
+        compare.orders(table.drop(columns="control_error"), ["control_l2"])
+
+
 def test_a_gap_that_stands_still_is_named() -> None:
     """Networks of one branch against the limit of another: the gap tends to a constant."""
     n = 2.0 ** np.arange(3, 9)
