@@ -21,7 +21,7 @@ from deeplimit.problem import Problem
 LIMIT = "∞"
 CURVE_POINTS = 201
 PATH_STEPS = 64
-GRID = 121
+GRID = 61
 MARGIN = 0.25  # of the data's range, around it
 
 

@@ -121,6 +121,11 @@ def points() -> dict[str, tuple[str, int, int]]:
     return found
 
 
+def listing() -> pd.DataFrame:
+    """The points as a table: which there are is known when the branches have been followed."""
+    return pd.DataFrame({"at": list(points())})
+
+
 @cache
 def limit_images(name: str, branch: int) -> list[Curve]:
     """The different images of the limit of a branch under the symmetries of the data."""
@@ -390,7 +395,8 @@ def panels(table: pd.DataFrame) -> pd.DataFrame:
 
 def main(save: str = "branches") -> None:
     """The table, the record with its claims, and the tree of branches."""
-    table = study.sweep(measure, save=save, show=LINE, at=list(points()))
+    found = study.once(listing, save=f"{save}_points")
+    table = study.sweep(measure, save=save, show=LINE, at=found["at"])
     low = lowest(table)
     leaders = {name: dict(zip(rows["depth"], rows["branch"], strict=True)) for name, rows in low.groupby("data")}
     study.record(save, study.constants(globals()), claims=claims(table), lowest_branch=leaders)

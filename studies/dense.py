@@ -291,11 +291,11 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def kernel_values(name: str) -> pd.DataFrame:
-    """The kernel K of the networks drawn and of the limit, for the figure."""
-    nets, limits = solve(name)
+def kernel_values() -> pd.DataFrame:
+    """The kernel K of the networks drawn and of the limit, of the first problem, for the figure."""
+    nets, limits = solve(next(iter(PROBLEMS)))
     surface = limits[-1].control
-    kernels = {str(n): nets[n].control for n in DRAWN} | {"∞": surface.sample(4 * max(DEPTHS))}
+    kernels = {str(n): nets[n].control for n in DRAWN} | {"∞": surface.sample(2 * max(DEPTHS))}
     frames = []
     for depth, weights in kernels.items():
         i, j = dense.pairs(weights.depth)
@@ -306,13 +306,14 @@ def kernel_values(name: str) -> pd.DataFrame:
 def main(save: str = "dense") -> None:
     """The table, the claims, the record and the figures."""
     table = study.sweep(measure, save=save, show=SHOW, row=rows())
+    kernels = study.once(kernel_values, save=f"{save}_kernels")
     study.record(save, study.constants(globals()), claims=claims(table))
     labels = {"predicted": "predicted  |e(1)|/n, |e₁|/n", "part": "", "y": "distance to the limit"}
     gaps = long_form(table)
     plot.curves(
         gaps, x="depth", y="size", by="panel", hue="part", lines=["predicted"], slopes=[-1], labels=labels, save=save
     )
-    plot.kernels(kernel_values(next(iter(PROBLEMS))), save=f"{save}_kernels")
+    plot.kernels(kernels, save=f"{save}_kernels")
 
 
 if __name__ == "__main__":

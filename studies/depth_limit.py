@@ -32,6 +32,7 @@ SEEDS = {"iris": 0, "breast_cancer": 0, "moons": 0}  # of the first start
 WEIGHTS = 4  # the coarsest depths, in the figure of the weights
 FLOW = "moons"  # two-dimensional data for the figure of the flow
 FLOW_DEPTHS = [4, 16, 256]
+DECIMALS = 6  # of what figures show
 
 # one start each, the one that leads to the lowest branch in the study itself
 QUICK = {
@@ -181,18 +182,38 @@ def _order(
     )
 
 
-def weights(name: str) -> pd.DataFrame:
+def certificates() -> pd.DataFrame:
+    """How well each limit fulfils its optimality system, integrated by another solver."""
+    certified = {name: pontryagin.certify(problem, solve(name)[1].control) for name, problem in PROBLEMS.items()}
+    return pd.DataFrame({"data": name, **asdict(certificate)} for name, certificate in certified.items())
+
+
+def weights() -> pd.DataFrame:
     """Weights over depth, for the figure."""
-    nets, limit = solve(name)
-    return trace.weights({n: nets[n] for n in DEPTHS[:WEIGHTS]}, limit).assign(data=name)
+    parts = []
+    for name in PROBLEMS:
+        nets, limit = solve(name)
+        parts.append(trace.weights({n: nets[n] for n in DEPTHS[:WEIGHTS]}, limit).assign(data=name))
+    return pd.concat(parts).round(DECIMALS)
 
 
-def draw_flow(save: str) -> None:
-    """The figure of the flow; depths that the table leaves out are reached from its coarsest network."""
-    problem, (nets, limit) = PROBLEMS[FLOW], solve(FLOW)
+@cache
+def flow_nets() -> dict[int, Minimum]:
+    """The networks in the figure of the flow; depths that the table leaves out are reached from its coarsest one."""
+    nets = solve(FLOW)[0]
     start = nets[DEPTHS[0]].control
-    chosen = {n: nets[n] if n in nets else discrete.minimise(problem, n, start=start) for n in FLOW_DEPTHS}
-    plot.flow(trace.states(problem, chosen, limit), trace.regions(problem, chosen, limit), save=save)
+    return {n: nets[n] if n in nets else discrete.minimise(PROBLEMS[FLOW], n, start=start) for n in FLOW_DEPTHS}
+
+
+def paths() -> pd.DataFrame:
+    """The states of the samples at 64 layers or all that there are, for the figure of the flow."""
+    states = trace.states(PROBLEMS[FLOW], flow_nets(), solve(FLOW)[1])
+    return states[states["t"] * trace.PATH_STEPS % 1 == 0].round(DECIMALS)
+
+
+def regions() -> pd.DataFrame:
+    """The classes that the networks decide for, on a grid of inputs, for the figure of the flow."""
+    return trace.regions(PROBLEMS[FLOW], flow_nets(), solve(FLOW)[1]).round(DECIMALS)
 
 
 def main(save: str = "depth_limit") -> None:
@@ -200,15 +221,17 @@ def main(save: str = "depth_limit") -> None:
     table = study.sweep(measure, save=save, show=LINE, data=list(PROBLEMS), depth=DEPTHS)
     orders = compare.orders(table)
     print(orders.to_string(index=False, float_format="{:.4g}".format))
-    certificates = {k: asdict(pontryagin.certify(p, solve(k)[1].control)) for k, p in PROBLEMS.items()}
+    certified = study.once(certificates, save=f"{save}_certificates")
+    shown = study.once(weights, save=f"{save}_weights")
+    flow = [study.once(make, save=f"{save}_{make.__name__}") for make in (paths, regions) if FLOW in PROBLEMS]
     notes = {k: p.notes for k, p in PROBLEMS.items()}
     orders_ = orders.to_dict("records")
-    remarks = {"orders": orders_, "certificates": certificates, "notes": notes}
+    remarks = {"orders": orders_, "certificates": certified.set_index("data").to_dict("index"), "notes": notes}
     study.record(save, study.constants(globals()), claims=claims(table), **remarks)
     plot.rates(table, y=GAPS, save=save)
-    plot.weights(pd.concat([weights(name) for name in PROBLEMS]), save=f"{save}_weights")
-    if FLOW in PROBLEMS:
-        draw_flow(f"{save}_flow")
+    plot.weights(shown, save=f"{save}_weights")
+    if flow:
+        plot.flow(*flow, save=f"{save}_flow")
 
 
 if __name__ == "__main__":

@@ -347,10 +347,11 @@ def distances(table: pd.DataFrame) -> pd.DataFrame:
 def main(save: str = "oscillation") -> None:
     """The table, the claims, the record and the figures of the distances and of the weights."""
     table = study.sweep(measure, save=save, row=rows())
+    shown = study.once(weights, save=f"{save}_weights")
     study.record(save, study.constants(globals()), claims=claims(table))
     y, lines = ["l2_apart", "L²", "tl2_apart", "H¹"], ["predicted_l2", "predicted_tl2"]
     plot.curves(distances(table), x="depth", y=y, lines=lines, slopes=[-1], labels=LABELS, save=save)
-    plot.orders(weights(), weak=SWING.mean, save=f"{save}_orders")
+    plot.orders(shown, weak=SWING.mean, save=f"{save}_orders")
 
 
 if __name__ == "__main__":

@@ -306,6 +306,11 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
+def profiles() -> pd.DataFrame:
+    """Those of the problems that are drawn."""
+    return pd.concat([profile(name) for name in PICTURED if name in NAMES])
+
+
 def profile(name: str) -> pd.DataFrame:
     """Hamiltonian and second quotients over t, at about `POINTS` layers of each network, and of the limit."""
     problem, (nets, limit) = PROBLEMS[name], solve(name)
@@ -327,11 +332,12 @@ def profile(name: str) -> pd.DataFrame:
 def main(save: str = "regularity") -> None:
     """The table, the claims and the figures."""
     table = study.sweep(measure, save=save, show=LINE, data=NAMES, depth=DEPTHS)
+    over_t = study.once(profiles, save=f"{save}_profiles")
     study.record(save, study.constants(globals()), claims=claims(table))
-    draw(table, save)
+    draw(table, over_t, save)
 
 
-def draw(table: pd.DataFrame, save: str) -> None:
+def draw(table: pd.DataFrame, over_t: pd.DataFrame, save: str) -> None:
     """Quotients and boundary terms against depth, and the Hamiltonian and the curvature over t."""
     smooth = table[table["activation"] != "relu"]
     pictured = [name for name in PICTURED if name in NAMES]
@@ -356,10 +362,10 @@ def draw(table: pd.DataFrame, save: str) -> None:
         labels=LABELS,
         save=f"{save}_orders",
     )
-    profiles = pd.concat([profile(name) for name in pictured]).replace({"data": titles})
+    over_t = over_t.replace({"data": titles})
     for column in ("hamiltonian", "second"):
         plot.curves(
-            profiles,
+            over_t,
             x="t",
             y=column,
             by="data",

@@ -7,8 +7,8 @@ Everything runs on one thread, in float64, towards the same |∂E/∂u| in the H
             that depth, as people train, or warm, from our minimiser at half the depth, whose seconds are not counted.
             CasADi/IPOPT doubles the depth as we do, from our minimiser at depth 8, which it gets for nothing; the
             seconds in which CasADi builds its programmes stand apart. `seconds` is the time to the method's least
-            |∂E/∂u|, `ours_seconds` that of deeplimit to the same, or to the tolerance where the method went below.
-- trace     What was seen during each race: the least |∂E/∂u| after so many seconds and gradients.
+            |∂E/∂u|, `ours_seconds` that of deeplimit to the same, or to the tolerance where the method went below;
+            `trace` what was seen on the way: seconds, gradients and the least |∂E/∂u| so far.
 - precision deeplimit at one depth, asked for more and more digits.
 - levels    What deeplimit spends at each depth.
 - layers    One gradient and one Hessian product, per layer; beside them a compiled loop of the same arithmetic for the
@@ -20,6 +20,7 @@ falls like a cosine over as many steps as fit into the budget. L-BFGS remembers 
 """
 
 import importlib.util
+import json
 import statistics
 import subprocess
 import sys
@@ -262,6 +263,8 @@ def race(data: str, method: str, start: str, depth: int) -> Row:
         "ours_bare_seconds": seconds - certificates(minima),
         "ours_gradients": sum(m.gradients + m.hessian_products for m in minima),
         "ratio": middle.seconds / seconds,
+        "rate": rate(data) if method == ADAM else np.nan,
+        "trace": seen_during(middle),
         "status": run.status,
     }
 
@@ -448,31 +451,20 @@ def measure(row: int) -> Row:
     return place | PARTS[place["part"]](**{k: v for k, v in place.items() if k != "part"})
 
 
-def traces() -> pd.DataFrame:
-    """What was seen in the races; our own are the rows of the part `precision`."""
+def seen_during(race: Raced) -> str:
+    """What was seen during a race as the text of a list: seconds, gradients, and the least |∂E/∂u| after them."""
+    return json.dumps(
+        [[race.coarser + s.seconds, race.coarser_gradients + s.gradients, s.dual] for s in thinned(race.run.trace)]
+    )
+
+
+def traces(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each look at a race, of the part `trace`; our own are the rows of the part `precision`."""
     frames = []
-    for name, method, start, depth in races():
-        if method != OURS and (found := available(name, method, start, depth)):
-            middle = median(found)
-            kept = thinned(middle.run.trace)
-            frame = pd.DataFrame(
-                {
-                    "seconds": middle.coarser + s.seconds,
-                    "gradients": middle.coarser_gradients + s.gradients,
-                    "dual": s.dual,
-                }
-                for s in kept
-            )
-            frames.append(frame.assign(part="trace", data=name, method=method, start=start, depth=depth))
+    for row in table[table["trace"].notna()].to_dict("records"):
+        frame = pd.DataFrame(json.loads(row["trace"]), columns=["seconds", "gradients", "dual"])
+        frames.append(frame.assign(part="trace", **{name: row[name] for name in ("data", "method", "start", "depth")}))
     return pd.concat(frames, ignore_index=True)
-
-
-def available(name: str, method: str, start: str, depth: int) -> list[Raced]:
-    """The runs of a race, none if they could not be made."""
-    try:
-        return raced(name, method, start, depth)
-    except Exception:  # its row says why
-        return []
 
 
 def thinned(trace: Sequence[Seen]) -> list[Seen]:
@@ -489,11 +481,9 @@ def main(save: str = "work_precision") -> None:
     """The table, the record and the figure."""
     peers.adam(PROBLEMS[MILD], cold(MILD, 1), rate=0.1, steps=1)  # loads what torch loads at its first step
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(cells()))))
-    table = pd.concat([table, traces()], ignore_index=True)
-    study.write(save, table)
-    rates = {name: rate(name) for name in {name for name, method, _, _ in races() if method == ADAM}}
+    rates = table[table["method"] == ADAM].groupby("data")["rate"].first().to_dict()
     study.record(save, study.constants(globals()), threads=torch.get_num_threads(), adam_rates=rates)
-    plot.work(table, save=save)
+    plot.work(pd.concat([table, traces(table)], ignore_index=True), save=save)
 
 
 if __name__ == "__main__":

@@ -192,7 +192,6 @@ def test_the_study_writes_table_record_and_figure(small: ModuleType, tmp_path: P
     columns = {
         "levels": "seconds gradients products certificate_products coarse_products cost_in_gradients dual status",
         "race": "data method start depth seconds gradients dual value budget repeats ours_seconds ratio status",
-        "trace": "data method start depth seconds gradients dual",
         "precision": "seconds gradients products dual tol status",
         "layers": "operation us_per_layer status",
         "memory": "megabytes megabytes_before status",
@@ -200,8 +199,14 @@ def test_the_study_writes_table_record_and_figure(small: ModuleType, tmp_path: P
     assert set(table["part"]) == set(columns)
     for part, names in columns.items():
         others = table[(table["part"] == part) & (table["method"] != small.OURS)]
-        rows = others if part in ("race", "trace") else table[table["part"] == part]
+        rows = others if part == "race" else table[table["part"] == part]
         assert rows[names.split()].notna().all().all(), part
+    trace = small.traces(table)
+    races = table[table["trace"].notna()]
+    least = trace.groupby(["data", "method", "start", "depth"])["dual"].min()
+    wanted = races.set_index(["data", "method", "start", "depth"])["dual"]
+    assert len(races) == len(least) > 3
+    assert (least.sort_index() == wanted.sort_index()).all()
     machine = json.loads((tmp_path / "work_precision.json").read_text())["machine"]
     assert {"processor", "cores", "memory_gb"} <= set(machine)
     assert (tmp_path / "work_precision.png").exists()

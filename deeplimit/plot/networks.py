@@ -196,7 +196,15 @@ def _region_panel(ax: Axes, regions: pd.DataFrame, paths: pd.DataFrame) -> Any:
     zero, one = (colour for _, colour, _ in _classes(paths)[:2])
     shades = LinearSegmentedColormap.from_list("classes", [zero, (1.0, 1.0, 1.0), one])
     image = ax.imshow(
-        grid.to_numpy(), origin="lower", extent=extent, cmap=shades, vmin=0, vmax=1, aspect="auto", alpha=0.6
+        grid.to_numpy(),
+        origin="lower",
+        extent=extent,
+        cmap=shades,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        alpha=0.6,
+        interpolation="bilinear",
     )
     ax.contour(grid.columns, grid.index, grid.to_numpy(), levels=[0.5], colors="black", linewidths=1)
     for label, colour, marker in _classes(paths):
