@@ -146,7 +146,7 @@ def test_a_row_that_failed_makes_every_claim_undecided(solved: ModuleType) -> No
 
 
 def test_the_study_writes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Table, record, and two figures."""
+    """Table, record, and two figures, one with a table of its own."""
     sizes = {"FORWARD": [4, 8, 16], "DEPTHS": [2, 4, 8], "STARTS": 1, "DEGREES": [4, 6], "DRAWN": [2, 4]}
     module = load("dense", PROBLEMS={"line": PROBLEM}, **sizes)
     monkeypatch.setattr(module, "claims", lambda table: [])
@@ -155,6 +155,7 @@ def test_the_study_writes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "dense.csv",
         "dense.json",
         "dense.png",
+        "dense_kernels.csv",
         "dense_kernels.png",
     ]
     table = study.read(tmp_path / "dense")

@@ -44,7 +44,11 @@ def test_depth_limit_writes_table_record_and_figures(tmp_path: Path, monkeypatch
         "depth_limit.csv",
         "depth_limit.json",
         "depth_limit.png",
+        "depth_limit_certificates.csv",
         "depth_limit_flow.png",
+        "depth_limit_paths.csv",
+        "depth_limit_regions.csv",
+        "depth_limit_weights.csv",
         "depth_limit_weights.png",
     ]
     assert sorted(path.name for path in tmp_path.glob("depth_limit*")) == files
