@@ -112,10 +112,10 @@ def run(
     studies: Studies = None,
 ) -> None:
     """Run studies: what is missing of their tables, then records and figures. The same as `python studies/NAME.py`."""
-    from deeplimit import study
+    from deeplimit import execution
 
     chosen = [_found(name, studies) for name in names]
-    options = study.Options(quick, tuple(assignments or ()), results, jobs, cluster, force)
+    options = execution.Options(quick, tuple(assignments or ()), results, jobs, cluster, force)
     for entry in chosen:
         _execute(entry, options)
 
@@ -131,22 +131,22 @@ def plot(
     studies: Studies = None,
 ) -> None:
     """Draw the figures of a study again, from the rows there are; no row is computed."""
-    from deeplimit import study
+    from deeplimit import execution
 
-    options = study.Options(quick, tuple(assignments or ()), results, draw=True)
+    options = execution.Options(quick, tuple(assignments or ()), results, draw=True)
     _execute(_found(name, studies), options)
 
 
 def _execute(entry: Entry, options: object) -> None:
     """Run a study's main unless its results are finished, which its file alone tells."""
-    from deeplimit import script, sources, study
+    from deeplimit import execution, script, sources
 
-    assert isinstance(options, study.Options)
+    assert isinstance(options, execution.Options)
     file = Path(os.path.abspath(entry.path))  # a link's own folder, where its results belong
     if not (options.force or options.draw or (options.quick and options.results is None)):
         save = options.save(file)
-        if study.is_finished(save, options.stamp(file)):
-            print(study.finished_line(save))
+        if execution.is_finished(save, options.stamp(file)):
+            print(execution.finished_line(save))
             return
     sources.forget()
     try:
@@ -155,7 +155,7 @@ def _execute(entry: Entry, options: object) -> None:
         _end(f"{entry.path} cannot be loaded: {type(error).__name__}: {error}", FAILED)
     if not callable(getattr(module, "main", None)):
         _end(f"{entry.path} is no study: it has no function main(save)", FAILED)
-    study.execute(module.main, vars(module), options)
+    execution.execute(module.main, vars(module), options)
 
 
 @app.command()

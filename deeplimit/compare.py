@@ -204,8 +204,8 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
     """
     columns, rows = list(columns), []
     errors = {name for column in columns for name in _errors(column)}
-    for name in [by, "depth", *columns, *sorted(errors)]:
-        checks.known("a column of the table", name, list(table))
+    for wanted in [by, "depth", *columns, *sorted(errors)]:
+        checks.known("a column of the table", wanted, [str(name) for name in table])
     for name, group in table.groupby(by, sort=False):
         group = since_last_jump(group.sort_values("depth"))
         for column in columns:

@@ -26,8 +26,9 @@ from deeplimit.imports import PACKAGE
 
 # What makes tables, records and pictures of numbers, and not the numbers.
 WITHOUT_NUMBERS = frozenset(
-    {"__init__", "claims", "sources", "imports", "canonical", "fingerprint", "provenance", "store", "lock", "journal"}
-    | {"script", "workers", "rows", "changes", "study", "catalogue", "tables", "verify", "plot", "report", "cli"}
+    {"__init__", "cli", "claims", "sources", "imports", "canonical", "fingerprint", "provenance", "store", "lock"}
+    | {"journal", "script", "workers", "rows", "changes", "settings", "execution", "study", "catalogue", "tables"}
+    | {"verify", "plot", "report"}
 )
 LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn", "numba")  # that compute
 MEASUREMENT = "the measurement"  # a name that nothing in a file can have

@@ -9,25 +9,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import logging
-import os
-import sys
-import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deeplimit import canonical, fingerprint, imports, lock, provenance, rows, script, sources, store, workers
-from deeplimit import changes as changes_
 from deeplimit import claims as claims_
+from deeplimit import execution, lock, provenance, rows, settings, sources, store, workers
 from deeplimit.provenance import LIBRARIES
-from deeplimit.script import Script
-from deeplimit.store import RESULTS, StoreError, read, results_path, write, write_atomically
+from deeplimit.store import RESULTS, read, results_path, write, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,55 +35,6 @@ __all__ = [
     "write",
     "write_atomically",
 ]
-
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a study runs, as its command line says.
-
-    Attributes
-    ----------
-    script
-        The study's file and the changes of its constants, where it is run from one; workers load it.
-    jobs, cluster
-        Where the rows are computed, see `sweep`.
-    force
-        Compute every row anew.
-    draw
-        Compute nothing and record nothing: main draws its figures from the rows there are.
-    stamp
-        Fingerprint of file and options, for the record.
-    made
-        Filled by the sweeps: what the record says of each table.
-    """
-
-    script: Script | None = None
-    jobs: int = 1
-    cluster: str | None = None
-    force: bool = False
-    draw: bool = False
-    stamp: str = ""
-    made: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-_PLAIN = Settings()  # of a notebook, or of a script that calls its main itself
-_SETTINGS: ContextVar[Settings | None] = ContextVar("settings", default=None)
-
-
-@contextmanager
-def settings(**changes: Any) -> Iterator[None]:
-    """Let the sweeps inside run with these settings."""
-    token = _SETTINGS.set(replace(_settings(), **changes))
-    try:
-        yield
-    finally:
-        _SETTINGS.reset(token)
-
-
-def _settings() -> Settings:
-    return _SETTINGS.get() or _PLAIN
 
 
 def sweep(
@@ -159,7 +101,7 @@ def sweep(
     values = {name: _values(f"axis {name}", axis) for name, axis in axes.items()}
     if not values or not all(values.values()):
         raise ValueError(f"a sweep needs at least one axis and a value on each, got {values}")
-    asked = _settings()
+    asked = settings.current()
     processes: Any = asked.jobs if jobs is None else jobs
     if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
         raise ValueError(f"jobs must be a whole number, at least 1, got {processes!r}")
@@ -214,7 +156,7 @@ def once(make: Callable[[], pd.DataFrame], *, save: str | Path, force: bool | No
     deeplimit.store.StoreError
         If another process makes the same table, or the disk is full or not to be written.
     """
-    asked = _settings()
+    asked = settings.current()
     if asked.draw:
         return read(save)
     if not callable(make):
@@ -248,7 +190,7 @@ def record(
     TypeError
         If the constants are no mapping, or what is claimed is no claim.
     """
-    asked, path = _settings(), results_path(save, ".json")
+    asked, path = settings.current(), results_path(save, ".json")
     if asked.draw:
         return path
     if not isinstance(constants, Mapping):
@@ -288,150 +230,6 @@ def constants(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line of a study says.
-
-    Attributes
-    ----------
-    quick
-        Take the smaller constants of the study's QUICK, and by default write into a temporary folder.
-    assignments
-        Texts "NAME=VALUE" for constants.
-    results
-        Folder of table, record and figures.
-    jobs, cluster, force, draw
-        See `Settings`.
-    """
-
-    quick: bool = False
-    assignments: tuple[str, ...] = ()
-    results: Path | None = None
-    jobs: int = 1
-    cluster: str | None = None
-    force: bool = False
-    draw: bool = False
-
-    def save(self, file: Path) -> Path:
-        """Where the results of a study's file go, without suffix."""
-        temporary = self.quick and not self.draw
-        folder = self.results or (Path(tempfile.mkdtemp()) if temporary else store.results_of(file.parent))
-        return folder / file.stem
-
-    def stamp(self, file: Path) -> str:
-        """Fingerprint of a study's file and of all that its results depend on but the files of data that it reads."""
-        versions = [fingerprint.installed(name) for name in fingerprint.LIBRARIES]
-        return canonical.of_text(
-            [store.digest(file), self.quick, sorted(self.assignments), versions, fingerprint.package()]
-        )
-
-
-def is_finished(save: str | Path, stamp: str) -> bool:
-    """Whether table and record of a study are there, whole, and made by the same file, options, data and versions."""
-    try:
-        found = store.read_record(save)
-        return (
-            found.get("stamp") == stamp
-            and not found.get("failed", 1)
-            and found.get("table", "") == store.digest(results_path(save, ".csv"))
-            and all(
-                digest == store.digest(results_path(Path(save).with_name(name), ".csv"))
-                for name, digest in found.get("tables", {}).items()
-            )
-            and sources.are_unchanged(found.get("files", {}))
-        )
-    except (StoreError, OSError, ValueError):
-        return False
-
-
-def finished_line(save: Path) -> str:
-    """What a rerun of a finished study prints."""
-    found = store.read_record(save)
-    return (
-        f"{save.name} is finished: {found.get('rows')} rows in {results_path(save, '.csv')}, recorded"
-        f" {found.get('finished')}; nothing to do (--force computes anew)"
-    )
-
-
-def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Options) -> None:
-    """Run a study's main with options; whatever goes wrong ends the process with one line.
-
-    Raises
-    ------
-    SystemExit
-        With the line: after Ctrl-C (status 130), a wrong `--set` (2), or an error (1), whose traceback is then in
-        NAME.failed/main.txt. Rows that were finished are kept in each case.
-    """
-    file = Path(os.path.abspath(namespace["__file__"]))  # a link's own folder, where its results belong
-    try:
-        smaller = _smaller(namespace) if options.quick else {}
-        namespace.update(smaller)
-        wanted = changes_.parsed(options.assignments, namespace)
-        changed = {**smaller, **wanted}
-        if wanted:
-            changes_.applied(namespace, changed)
-    except changes_.ChangeError as error:
-        _end(str(error), 2)
-    save = options.save(file)
-    stamp = options.stamp(file)
-    if not options.force and not options.draw and is_finished(save, stamp):
-        print(finished_line(save))
-        return
-    if options.quick:
-        print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for path in imports.beside(namespace):
-        sources.note(path)
-    chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
-    try:
-        source = script.read(namespace["__file__"], changed, bool(wanted)) if file.is_file() else None
-        with settings(script=source, stamp=stamp, made={}, **chosen):
-            main(str(save))
-    except KeyboardInterrupt:
-        _end(_stopped(save, options), INTERRUPTED)
-    except (StoreError, workers.WorkersError) as error:
-        _end(str(error), 1)
-    except Exception as error:  # the study's own; its rows are kept
-        _end(f"{file.stem} failed: {type(error).__name__}: {error}{_traceback(save)}", 1)
-    print(f"{'figures' if options.draw else 'table, record and figures'} are in {save.parent}")
-
-
-def _smaller(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The constants of a quick run."""
-    smaller = namespace.get("QUICK", {})
-    if not isinstance(smaller, dict) or not all(isinstance(name, str) for name in smaller):
-        raise changes_.ChangeError(f"QUICK must be a mapping of the study's constants to smaller ones, got {smaller!r}")
-    return smaller
-
-
-def _traceback(save: Path) -> str:
-    """Keep the traceback of the error that ended a study; where it is, for the last line."""
-    path = results_path(save, ".failed") / "main.txt"
-    try:
-        write_atomically(path, traceback.format_exc())
-    except StoreError:
-        return ""
-    return f" (traceback in {path})"
-
-
-def _end(line: str, status: int) -> None:
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
-    sys.exit(status)
-
-
-def _stopped(save: Path, options: Options) -> str:
-    table = results_path(save, ".csv")
-    try:
-        count = len(read(save))
-    except StoreError:
-        count = 0
-    if not count:
-        return "stopped before any row was finished"
-    how = f" with --results {save.parent}" if options.quick and options.results is None else ""
-    without = ", without --force," if options.force else ""
-    return f"stopped; {count} rows are in {table}, and the same command{how}{without} goes on from them"
-
-
 def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[str] | None = None) -> None:
     """Run a study from the command line: `main(save)` with `save` the study's name below the folder of results.
 
@@ -449,5 +247,5 @@ def run(main: Callable[[str], None], namespace: dict[str, Any], arguments: list[
     parser.add_argument("--cluster", help="address of a dask scheduler to spread the rows over")
     parser.add_argument("--force", action="store_true", help="compute every row anew")
     found = parser.parse_args(arguments)
-    options = Options(found.quick, tuple(found.set), found.results, found.jobs, found.cluster, found.force)
-    execute(main, namespace, options)
+    options = execution.Options(found.quick, tuple(found.set), found.results, found.jobs, found.cluster, found.force)
+    execution.execute(main, namespace, options)

@@ -30,7 +30,7 @@ TABLES = """
 sources
 claims | changes | imports → canonical → fingerprint → provenance
 script | store → lock | journal
-workers → rows → study
+settings | workers → execution | rows → study
 catalogue | tables | verify → plot → report
 """
 # These may import everything.
@@ -165,7 +165,7 @@ def test_the_layers_say_what_the_design_says() -> None:
     assert allowed["variants"] == allowed["expansion"]
     assert allowed["rough"] - allowed["meanfield"] == {"meanfield"}
     kept = {"sources", "claims", "changes", "imports", "canonical", "fingerprint", "provenance", "script", "store"}
-    rows = kept | {"lock", "journal", "workers", "rows"}
+    rows = kept | {"lock", "journal", "settings", "workers", "execution", "rows"}
     assert allowed["study"] == rows
     assert allowed["plot"] == {*rows, "study", "catalogue", "tables", "verify"}
     assert allowed["report"] == {*allowed["plot"], "plot"}

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from deeplimit import data, journal, lock, script, store, study
+from deeplimit import data, execution, journal, lock, script, store, study
 from deeplimit.store import StoreError
 
 STUDY = '''"""Does the square grow?"""
@@ -291,7 +291,7 @@ def test_a_table_that_is_made_whole_is_made_once(tmp_path: Path) -> None:
         file.write_text(text)
         linecache.clearcache()
         module = script.read(file).load()
-        study.execute(module.main, vars(module), study.Options(**options))
+        execution.execute(module.main, vars(module), execution.Options(**options))
         return log.read_text()
 
     assert run() == "made "

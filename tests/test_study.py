@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster
 
-from deeplimit import study
+from deeplimit import execution, study
 
 
 def square(a: int, b: float) -> dict[str, Any]:
@@ -150,5 +150,5 @@ def test_run_takes_quick_and_results(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     with pytest.raises(SystemExit) as ended:
         study.run(stopped, namespace, [])
-    assert ended.value.code == study.INTERRUPTED
+    assert ended.value.code == execution.INTERRUPTED
     assert "before any row" in capsys.readouterr().err
