@@ -18,7 +18,7 @@ from typing import Any
 from deeplimit import imports
 
 LENGTH = 16  # hexadecimal digits of a digest that are kept
-VALUES = (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
+PLAIN = (bool, int, float, complex, str, range, bytes, bytearray, memoryview, Mapping, list, tuple, set, frozenset)
 NOT_OF_A_BODY = ("__dict__", "__weakref__", "__module__", "__doc__")
 
 
@@ -40,30 +40,69 @@ def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
     within
         Identities of the objects that this one is a part of; a cycle ends there.
     """
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or type(value) in (bool, int, str):
         return value
-    if isinstance(value, (float, complex)):
-        return repr(value)
     if id(value) in within:
         return "a cycle"
     inside = (*within, id(value))
+    if isinstance(value, (ModuleType, BuiltinFunctionType)):
+        return _plain_name(value, inside)
+    if isinstance(value, (functools.partial, MethodType, FunctionType, type)) or unwrapped(value) is not value:
+        return _plain_code(value, inside)
+    if not isinstance(value, PLAIN):
+        return _plain_object(value, inside)
+    own = attributes(value) if imports.is_users(type(value).__module__) else {}
+    return [*_plain_content(value, inside), *([_plain_attributes(own, inside)] if own else [])]
+
+
+def _plain_content(value: Any, inside: tuple[int, ...]) -> list[Any]:
+    """A number, a text, bytes or a container, beside the name of its type."""
     if isinstance(value, Mapping):
-        return {"entries": [[plain(key, inside), plain(entry, inside)] for key, entry in value.items()]}
+        entries = [[plain(key, inside), plain(entry, inside)] for key, entry in value.items()]
+        return [type(value).__name__, *sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True))]
     if isinstance(value, (list, tuple)):
         return [type(value).__name__, *(plain(entry, inside) for entry in value)]
     if isinstance(value, (set, frozenset)):
         return ["set", *sorted(json.dumps(plain(entry, inside), sort_keys=True) for entry in value)]
-    if isinstance(value, range):
-        return [str(value)]
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return digest(bytes(value))
+        return ["bytes", digest(bytes(value))]
+    kind = next(kind for kind in (bool, int, float, complex, str, range) if isinstance(value, kind))
+    return [kind.__name__, repr(value) if kind is range else kind.__repr__(value)]
+
+
+def _plain_name(value: Any, inside: tuple[int, ...]) -> Any:
+    """A module by its name; a compiled function by its own, and what it is bound to."""
     if isinstance(value, ModuleType):
-        return value.__name__
-    if isinstance(value, BuiltinFunctionType):
-        return [str(value.__module__), value.__qualname__]
-    if isinstance(value, (functools.partial, MethodType, FunctionType, type)) or hasattr(value, "__wrapped__"):
-        return _plain_code(value, inside)
-    return _plain_object(value, inside)
+        return ["module", value.__name__]
+    bound = getattr(value, "__self__", None)
+    held = [] if bound is None or isinstance(bound, ModuleType) else [plain(bound, inside)]
+    return [str(value.__module__), value.__qualname__, *held]
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    """What an object holds, in its dictionary and in the slots of its class and of their bases, without caches."""
+    kinds = type(value).__mro__
+    cached = {
+        key for kind in kinds for key, entry in vars(kind).items() if isinstance(entry, functools.cached_property)
+    }
+    named = [vars(kind).get("__slots__", ()) for kind in kinds]
+    slots = [key for names in named for key in ([names] if isinstance(names, str) else names)]
+    held = {key: getattr(value, key) for key in slots if key not in ("__dict__", "__weakref__") and hasattr(value, key)}
+    return {
+        key: entry for key, entry in sorted({**getattr(value, "__dict__", {}), **held}.items()) if key not in cached
+    }
+
+
+def _plain_attributes(held: Mapping[str, Any], inside: tuple[int, ...]) -> dict[str, Any]:
+    return {key: plain(entry, inside) for key, entry in held.items()}
+
+
+def unwrapped(value: Any) -> Any:
+    """The function in a cache or another wrapper, and in one of NumPy's; anything else as it is."""
+    for name in ("__wrapped__", "pyfunc"):
+        if callable(value) and name in getattr(value, "__dict__", {}):
+            return getattr(value, name)
+    return value
 
 
 def _plain_code(value: Any, inside: tuple[int, ...]) -> Any:
@@ -72,7 +111,7 @@ def _plain_code(value: Any, inside: tuple[int, ...]) -> Any:
         return ["partial", *(plain(part, inside) for part in (value.func, value.args, value.keywords))]
     if isinstance(value, MethodType):
         return ["method", plain(value.__func__, inside), plain(value.__self__, inside)]
-    wrapped = [plain(value.__wrapped__, inside)] if hasattr(value, "__wrapped__") else []
+    wrapped = [] if unwrapped(value) is value else [plain(unwrapped(value), inside)]
     if not isinstance(value, (FunctionType, type)):
         return wrapped
     if not imports.is_users(value.__module__):
@@ -104,10 +143,7 @@ def _plain_object(value: Any, inside: tuple[int, ...]) -> Any:
     if is_dataclass(value):
         return [name, {field.name: plain(getattr(value, field.name), inside) for field in fields(value)}]
     if kind.__module__.split(".")[0] == "deeplimit" or imports.is_users(kind.__module__):
-        cached = {key for key, entry in vars(kind).items() if isinstance(entry, functools.cached_property)}
-        slots = {key: getattr(value, key) for key in getattr(kind, "__slots__", ()) if hasattr(value, key)}
-        attributes = {**getattr(value, "__dict__", {}), **slots}
-        return [name, {key: plain(entry, inside) for key, entry in sorted(attributes.items()) if key not in cached}]
+        return [name, _plain_attributes(attributes(value), inside)]
     if hasattr(value, "dist") and hasattr(value, "kwds"):  # a law of SciPy, whose pickle has a random state
         return [name, value.dist.name, plain(value.args, inside), plain(value.kwds, inside)]
     if hasattr(value, "_updated_ctor_param"):  # a family of laws of SciPy
@@ -146,12 +182,14 @@ def source(thing: Any, within: tuple[int, ...] = ()) -> str:
 
 
 def _values(thing: Any, inside: tuple[int, ...]) -> list[str]:
-    """Numbers, texts and containers that are attributes of a class."""
+    """Numbers, texts, containers and arrays that are attributes of a class, but those that Python puts there."""
     entries = vars(thing).items() if isinstance(thing, type) else ()
     return [
         json.dumps([key, plain(entry, inside)], sort_keys=True)
         for key, entry in sorted(entries)
-        if not key.startswith("_") and isinstance(entry, VALUES)
+        if not key.startswith("__")
+        and not (key.startswith("_") and key.endswith("_"))
+        and (isinstance(entry, PLAIN) or hasattr(entry, "tobytes") or hasattr(entry, "detach"))
     ]
 
 

@@ -111,12 +111,14 @@ def execute(main: Callable[[str], None], namespace: dict[str, Any], options: Opt
     if options.quick:
         print("quick, not the study itself: " + ", ".join(f"{k} = {v}" for k, v in smaller.items()))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for path in imports.beside(namespace):
-        sources.note(path)
     chosen = {"jobs": options.jobs, "cluster": options.cluster, "force": options.force, "draw": options.draw}
     try:
         source = script.read(namespace["__file__"], changed, bool(wanted)) if file.is_file() else None
-        with settings.changed(script=source, stamp=stamp, made={}, **chosen):
+        if source:
+            source.freeze()
+        beside = imports.beside(namespace)
+        code = {str(path): sources.digest(path) for path in beside}
+        with imports.frozen(beside), settings.changed(script=source, stamp=stamp, code=code, made={}, **chosen):
             main(str(save))
     except KeyboardInterrupt:
         _end(_stopped(save, options), INTERRUPTED)

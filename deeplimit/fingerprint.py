@@ -3,8 +3,9 @@
 It covers what the function that makes a row can reach: its own code and that of the functions of its file that it
 calls, the constants that they name, data by their bytes, the versions of this package and of the libraries that
 compute, and the source of the package's mathematics. Constants that only claims or figures use do not count. What a
-function asks of the world while it runs, such as the environment, the clock or a name put together as a text, it does
-not see.
+function asks of the world while it runs it does not see: the environment, the clock, a name put together as a text, the
+state of a generator of random numbers that the file does not hold. A constant that cannot be pickled, such as a lock,
+is never the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from deeplimit import canonical, imports
@@ -34,6 +35,7 @@ LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn", "
 MEASUREMENT = "the measurement"  # a name that nothing in a file can have
 REGISTRIES = {"deeplimit.activation": "ACTIVATIONS", "deeplimit.loss": "LOSSES"}  # of what users add by name
 LEAVES = (bool, int, float, complex, str)
+CODE = (FunctionType, type, functools.partial, MethodType)
 MOST_NESTED = 8  # containers within a constant that are looked into
 MOST_SHOWN = 60  # characters of a constant in a message
 
@@ -70,9 +72,11 @@ def of_measure(measure: Callable[..., Any]) -> dict[str, str]:
     dict
         A short text for each name; two measurements with equal dicts may share their rows.
     """
-    walk = _Walk(_space(measure))
+    walk = _Walk(space(measure))
     walk.found |= {"python package": f"{installed('deeplimit')} {package()}"}
     walk.found |= {name: installed(name) for name in LIBRARIES[1:]}
+    if (torch := sys.modules.get("torch")) and (precision := str(torch.get_default_dtype())) != "torch.float32":
+        walk.found["torch's default type"] = precision
     walk.visit(measure, MEASUREMENT)
     for module, registry in REGISTRIES.items():
         home = sys.modules.get(module)
@@ -82,7 +86,7 @@ def of_measure(measure: Callable[..., Any]) -> dict[str, str]:
     return walk.found
 
 
-def _space(measure: Any) -> Mapping[str, Any]:
+def space(measure: Any) -> Mapping[str, Any]:
     """The names of the file that a measurement is of."""
     while isinstance(measure, (functools.partial, MethodType)):
         measure = measure.func if isinstance(measure, functools.partial) else measure.__func__
@@ -123,8 +127,8 @@ class _Walk:
         elif isinstance(thing, MethodType):
             self.visit(thing.__func__, name)
             self.visit(thing.__self__, f"{name}: object")
-        elif callable(thing) and hasattr(thing, "__wrapped__"):  # such as a cache
-            self.visit(thing.__wrapped__, name)
+        elif canonical.unwrapped(thing) is not thing:  # such as a cache
+            self.visit(canonical.unwrapped(thing), name)
         else:
             self._note(name, _shown(thing))
             for inner in _held(thing):
@@ -153,6 +157,8 @@ class _Walk:
             )
         if isinstance(code, FunctionType) and (own or wrapped is not None):
             self._visit_held(code, name)
+        for path in _imported(code) if own else ():
+            self._note(f"{name}: {path.name}", _of_files([path]))
         for method in vars(code).values() if isinstance(code, type) else ():
             if isinstance(method, FunctionType) and not method.__qualname__.startswith(f"{code.__qualname__}."):
                 self.visit(method, f"{name}: {method.__qualname__}")  # set after the body
@@ -173,11 +179,6 @@ class _Walk:
         for words, held in (("defaults", [function.__defaults__, function.__kwdefaults__]), ("attributes", attributes)):
             if held and held != [None, None]:
                 self.visit(held, f"{name}: {words}")
-
-
-def unwrapped(function: Any) -> Any:
-    """The function behind a cache or another wrapper; anything else as it is."""
-    return inspect.unwrap(function) if callable(function) else function
 
 
 def _names(thing: Any) -> set[str]:
@@ -201,49 +202,66 @@ def _names_of_code(code: CodeType) -> set[str]:
 
 
 def _held(value: Any, seen: tuple[int, ...] = ()) -> Iterator[Any]:
-    """Functions, methods and the user's classes that a constant holds: in containers, and in attributes of objects."""
-    if isinstance(value, LEAVES) or id(value) in seen or len(seen) > MOST_NESTED:
+    """Functions, methods and the user's classes that a constant holds: its own, in containers, in attributes."""
+    if type(value) in LEAVES or isinstance(value, ModuleType) or id(value) in seen or len(seen) > MOST_NESTED:
         return
-    inside = (*seen, id(value))
-    if seen and (
-        isinstance(value, (FunctionType, type, functools.partial, MethodType)) or hasattr(value, "__wrapped__")
-    ):
+    inside, is_own = (*seen, id(value)), imports.is_users(type(value).__module__)
+    if is_own:
+        yield type(value)
+    if seen and (isinstance(value, CODE) or canonical.unwrapped(value) is not value):
         if not isinstance(value, (FunctionType, type)) or imports.is_users(value.__module__):
             yield value
-    elif isinstance(value, Mapping):
-        for entry in [*value.keys(), *value.values()]:
+    elif isinstance(value, BuiltinFunctionType):
+        yield from _held(value.__self__, inside)
+    else:
+        entries = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+        for entry in entries if isinstance(value, (Mapping, list, tuple, set, frozenset)) else ():
             yield from _held(entry, inside)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for entry in value:
-            yield from _held(entry, inside)
-    elif hasattr(value, "__dict__") and not isinstance(value, ModuleType):
-        if imports.is_users(type(value).__module__):
-            yield type(value)
-        if type(value).__module__.split(".")[0] == "deeplimit" or imports.is_users(type(value).__module__):
-            yield from _held(vars(value), inside)
+        if is_own or type(value).__module__.split(".")[0] == "deeplimit":
+            yield from _held(canonical.attributes(value), inside)
+
+
+def _imported(code: Any) -> list[Path]:
+    """The user's files that are imported inside a function or class."""
+    home = imports.users_file(sys.modules.get(code.__module__))
+    folder = home.parent if home else Path(getattr(code, "__globals__", {}).get("__file__", "")).resolve().parent
+    try:
+        return imports.named(ast.parse(textwrap.dedent(inspect.getsource(code))), folder)
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return []
+
+
+def _of_files(files: list[Path]) -> str:
+    """The fingerprint of some of the user's files and of all others that they import."""
+    return canonical.of_text([canonical.digest(imports.content(path)) for path in imports.with_imports(files)])
 
 
 def _of_module(module: ModuleType | None) -> str:
-    """The fingerprint of a user's module and of all the user's files that it imports."""
+    """The fingerprint of a user's module, of the CAPITALS it has now, and of all the user's files that it imports."""
     file = imports.users_file(module)
-    return (
-        canonical.of_text([canonical.digest(path.read_bytes()) for path in imports.with_imports([file])])
-        if file
-        else ""
-    )
+    if file is None:
+        return ""
+    capitals = {
+        key: entry for key, entry in vars(module).items() if key.isupper() and isinstance(entry, canonical.PLAIN)
+    }
+    return f"{_of_files([file])} {canonical.of_text(canonical.plain(capitals))}"
 
 
 def _shown(value: Any) -> str:
     """A constant as a message can show it: itself where it is short and of numbers and texts, else its fingerprint."""
-    return (
-        repr(value)
-        if _is_simple(value) and len(repr(value)) <= MOST_SHOWN
-        else canonical.of_text(canonical.plain(value))
-    )
+    text = _written(value) if _is_simple(value) else ""
+    return text if 0 < len(text) <= MOST_SHOWN else canonical.of_text(canonical.plain(value))
+
+
+def _written(value: Any) -> str:
+    """The text of a simple value; entries of a mapping in the order of their texts, which no hashing changes."""
+    if type(value) is not dict:
+        return repr(value)
+    return "{" + ", ".join(sorted(f"{key!r}: {_written(entry)}" for key, entry in value.items())) + "}"
 
 
 def _is_simple(value: Any) -> bool:
-    if isinstance(value, dict):
+    if type(value) is dict:
         return all(map(_is_simple, [*value.keys(), *value.values()]))
     if type(value) in (list, tuple):
         return all(map(_is_simple, value))

@@ -18,9 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeGuard
 
 from deeplimit import canonical, fingerprint
 from deeplimit.store import (
-    UNWRITABLE,
     StoreError,
     digest,
+    digest_of,
     hidden,
     plain,
     results_path,
@@ -110,10 +110,11 @@ def _append(file: IO[str], text: str) -> None:
         raise
 
 
-def opened(save: str | Path, parts: Mapping[str, str]) -> Journal:
+def opened(save: str | Path, parts: Mapping[str, str], *, writing: bool = True) -> Journal:
     """The journal of a table for a fingerprint, with the rows it has, up to the first line that is cut off or broken.
 
-    A line that was cut off is cut away; where more lines follow a broken one, they are kept beside as NAME.broken.
+    For writing, under the lock of the table, a line that was cut off is cut away; where more lines follow a broken one,
+    they are kept beside as NAME.broken. Otherwise nothing on the disk is changed.
 
     Raises
     ------
@@ -124,7 +125,8 @@ def opened(save: str | Path, parts: Mapping[str, str]) -> Journal:
     path = folder / f"{canonical.of_text(dict(parts))}.jsonl"
     found = Journal(path, parts)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if writing:
+            folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             good = 0
             for content, size in _lines(path):
@@ -132,7 +134,8 @@ def opened(save: str | Path, parts: Mapping[str, str]) -> Journal:
                 if "row" in content:
                     found.rows[content["key"]] = content["row"]
                     found.files[content["key"]] = content.get("files", {})
-            _cut(path, good)
+            if writing:
+                _cut(path, good)
     except OSError as error:
         raise StoreError(f"{folder} cannot be used: {error.strerror or error}") from error
     return found
@@ -198,11 +201,16 @@ def others(found: Journal) -> list[str]:
 
 
 def write_rows(found: Journal, save: str | Path, table: pd.DataFrame) -> None:
-    """The rows so far as the table that people read; beside the journal a note that this table is made from it."""
-    text, path, made = text_of(table), results_path(save, ".csv"), found.path.with_name(MADE)
+    """The rows so far as the table that people read."""
+    write_text(found, save, text_of(table))
+
+
+def write_text(found: Journal, save: str | Path, text: str) -> None:
+    """A table that people read as its text; beside the journal a note that this table is made from it."""
+    path, made = results_path(save, ".csv"), found.path.with_name(MADE)
     there = digest(path)
     before = there if there in _made(made) else ""  # an interruption may leave either table
-    write_atomically(made, f"{before} {canonical.digest(text.encode(errors=UNWRITABLE))}")
+    write_atomically(made, f"{before} {digest_of(text)}")
     write_atomically(path, text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,11 @@ class KeptRows(Rows):
         self.journal.add(self.keys[made.number], self.found[made.number], made.files)
         sources.merge(made.files)
         journal.write_rows(self.journal, self.save, self.table())
-        if not made.traceback:
-            return text
         path = results_path(self.save, ".failed") / f"{made.number}.txt"
+        if not made.traceback:
+            with suppress(OSError):  # of an earlier run
+                path.unlink(missing_ok=True)
+            return text
         write_atomically(path, made.traceback)
         return f"{text}  (traceback in {path})"
 
@@ -137,20 +140,37 @@ def has_failed(row: Mapping[str, Any]) -> bool:
 def kept(measure: workers.Measure, points: list[dict[str, Any]], save: str | Path) -> pd.DataFrame:
     """The rows that are there, none computed: of the journal if it has them all, else of the table.
 
+    A line says so where the table is of another fingerprint.
+
     Raises
     ------
     StoreError
-        If some are missing.
+        If some are missing, or the table is of other points.
     """
     import pandas as pd
 
-    rows, keys = journal.opened(save, fingerprint.of_measure(measure)).rows, journal.keys(points)
-    if all(key in rows for key in keys):
+    found, keys = journal.opened(save, fingerprint.of_measure(measure), writing=False), journal.keys(points)
+    if all(key in found.rows for key in keys):
+        rows = found.rows
         return pd.DataFrame([{**point, **rows[key], **point} for point, key in zip(points, keys, strict=True)])
     table = read(save)
-    if len(table) < len(points):
-        raise StoreError(f"{results_path(save, '.csv')} has {len(table)} of {len(points)} rows: run the study first")
+    same = len(table) == len(points) and all(
+        _is_at(row, point) for row, point in zip(table.to_dict("records"), points, strict=True)
+    )
+    if not same:
+        raise StoreError(
+            f"{results_path(save, '.csv')} has {len(table)} rows, not those of the study's {len(points)}: run the study"
+            " first, or draw with the --set that it was run with"
+        )
+    if store.read_record(save).get("fingerprint") != found.path.stem:
+        print(f"drawn from {results_path(save, '.csv')}, whose rows are of another fingerprint: other code or versions")
     return table
+
+
+def _is_at(row: Mapping[Any, Any], point: Mapping[str, Any]) -> bool:
+    """Whether a row of a table is that of a point, as a file has it."""
+    wanted = {name: _entry(at) for name, at in point.items()}
+    return all(name in row and (row[name] == at or str(row[name]) == str(at)) for name, at in wanted.items())
 
 
 def once(make: Callable[[], pd.DataFrame], save: str | Path, force: bool) -> pd.DataFrame:
@@ -160,20 +180,24 @@ def once(make: Callable[[], pd.DataFrame], save: str | Path, force: bool) -> pd.
     ------
     StoreError
         If it cannot be written or read.
+    TypeError, ValueError
+        If what is made is no table, or has no columns.
     """
     found = journal.opened(save, fingerprint.of_measure(make))
     if force:
         found.forget()
-    row, files = found.rows.get(WHOLE, {}), found.files.get(WHOLE, {})
-    if row and row["table"] == store.digest(results_path(save, ".csv")) and sources.are_unchanged(files):
-        sources.merge(files)
+    if WHOLE in found.rows and sources.are_unchanged(found.files[WHOLE]):
+        sources.merge(found.files[WHOLE])
     else:
         table = make()
         if not hasattr(table, "to_csv"):
             raise TypeError(f"{getattr(make, '__name__', 'make')} must return a table, got {type(table).__name__}")
+        if not len(table.columns):
+            raise ValueError(f"{getattr(make, '__name__', 'make')} must return a table with columns, got none")
+        found.add(WHOLE, {"table": store.text_of(table)}, sources.read())
+    if store.digest(results_path(save, ".csv")) != store.digest_of(text := found.rows[WHOLE]["table"]):
         journal.set_aside(found, save)
-        journal.write_rows(found, save, table)
-        found.add(WHOLE, {"table": store.digest(results_path(save, ".csv"))}, sources.read())
+        journal.write_text(found, save, text)
     return read(save)
 
 

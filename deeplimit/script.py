@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import linecache
 import sys
 import tokenize
 from collections.abc import Mapping
@@ -41,6 +42,10 @@ class Script:
         """Fingerprint of file, text and changes."""
         return canonical.of_text([self.file, self.text, canonical.plain(dict(self.changes)), self.derived])
 
+    def freeze(self) -> None:
+        """Let whoever asks for the source of the file's functions get this text, even when the file has changed."""
+        linecache.cache[self.file] = (len(self.text), None, self.text.splitlines(keepends=True), self.file)
+
     def load(self) -> ModuleType:
         """The file as a module, without running its `main`.
 
@@ -53,6 +58,7 @@ class Script:
         module = ModuleType(name)
         module.__file__ = self.file
         module.__spec__ = importlib.util.spec_from_loader(name, None, origin=self.file)
+        self.freeze()
         sys.modules[name] = module  # dataclasses and pickles look it up
         exec(compile(self.text, self.file, "exec"), vars(module))  # a study is code, and is run as such
         if self.derived:

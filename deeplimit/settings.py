@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,8 @@ class Settings:
         Compute nothing and record nothing: main draws its figures from the rows there are.
     stamp
         Fingerprint of file and options, for the record.
+    code
+        The user's files that the study imports, with their digests, for the record.
     made
         Filled by the sweeps: what the record says of each table.
     """
@@ -37,6 +39,7 @@ class Settings:
     force: bool = False
     draw: bool = False
     stamp: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 

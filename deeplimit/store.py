@@ -176,6 +176,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
+def digest_of(text: str) -> str:
+    """The fingerprint of a file of this text."""
+    return canonical.digest(text.encode(errors=UNWRITABLE))
+
+
 def digest(path: Path) -> str:
     """The fingerprint of a file's bytes; empty where there is none."""
     return canonical.digest(path.read_bytes()) if path.is_file() else ""

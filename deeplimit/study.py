@@ -133,7 +133,8 @@ def once(make: Callable[[], pd.DataFrame], *, save: str | Path, force: bool | No
     """A table that is made whole by one call, such as the weights that a figure shows; computed once.
 
     It is kept like the rows of a sweep and read again as long as it has the same fingerprint: the same code of `make`
-    and of the functions and constants of its file that it reaches, the same data, versions and mathematics.
+    and of the functions and constants of its file that it reaches, the same data, versions and mathematics. Call it
+    before `record`, which names it. A text "nan" is NaN in what is read.
 
     Parameters
     ----------
@@ -151,8 +152,8 @@ def once(make: Callable[[], pd.DataFrame], *, save: str | Path, force: bool | No
 
     Raises
     ------
-    TypeError
-        If `make` is no function, or returns no table.
+    TypeError, ValueError
+        If `make` is no function, or returns no table, or one without columns.
     deeplimit.store.StoreError
         If another process makes the same table, or the disk is full or not to be written.
     """
@@ -209,9 +210,13 @@ def record(
         "claims": claims_.to_records(found),
         **remarks,
         **asked.made.get(own, {}),
-        "tables": {Path(other).name: made["table"] for other, made in asked.made.items() if other != own},
+        "tables": {
+            Path(other).name: made["table"]
+            for other, made in asked.made.items()
+            if other != own and Path(other).parent == Path(own).parent
+        },
         "stamp": asked.stamp,
-        "files": sources.read(),
+        "files": {**asked.code, **sources.read()},
         **provenance.here(),
     }
     write_atomically(path, json.dumps(_with_texts_as_keys(content), indent=2, ensure_ascii=False, default=str) + "\n")

@@ -93,10 +93,9 @@ _LOADED: dict[str, ModuleType] = {}  # of this process, by the identity of the s
 
 def portable(measure: Measure, script: Script | None) -> Measure:
     """The function as workers get it: by script and name where it is one of the study's file, else as it is."""
-    function = fingerprint.unwrapped(measure)
-    space = getattr(function, "__globals__", {})
-    name = getattr(function, "__name__", "")
-    if script is None or space.get("__file__") != script.file or space.get(name) is not measure:
+    space = fingerprint.space(measure)
+    name = next((name for name, thing in space.items() if thing is measure), None)
+    if script is None or name is None or space.get("__file__") != script.file:
         return measure
     return FromScript(script, name, fingerprint.of_measure(measure))
 
@@ -153,7 +152,9 @@ def _in_processes(measure: Measure, points: Mapping[int, Point], jobs: int) -> I
     from joblib import Parallel, delayed, parallel_config  # slow to load
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed", UserWarning)  # after Ctrl-C
+    warnings.filterwarnings(
+        "ignore", "[0-9]+ tasks (which were still being processed|have been successfully executed)", UserWarning
+    )  # after Ctrl-C
     with parallel_config(backend="loky", inner_max_num_threads=1):
         pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
         try:

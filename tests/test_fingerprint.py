@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import linecache
 import subprocess
 import sys
@@ -281,6 +282,47 @@ CASES = {
         "2 * a",
         "3 * a",
     ),
+    "a method of a class with slots": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True, slots=True)\nclass C:\n    k: float\n"
+        "    def f(self, a):\n        return 1 * a\nS = C(1.0)\ndef measure(a):\n    return S.f(a)\n",
+        "1 * a",
+        "2 * a",
+    ),
+    "a slot of a base": (
+        "class A:\n    __slots__ = 'a'\nclass C(A):\n    __slots__ = ('b',)\nS = C()\nS.a = 1\n"
+        "def measure(a):\n    return S.a\n",
+        "a = 1",
+        "a = 2",
+    ),
+    "a method of a mapping": (
+        "class C(dict):\n    def f(self, a):\n        return 1 * a\nS = C(k=1)\ndef measure(a):\n    return S.f(a)\n",
+        "1 * a",
+        "2 * a",
+    ),
+    "an attribute of a mapping": (
+        "class C(dict):\n    pass\nS = C(k=1)\nS.r = 1\ndef measure(a):\n    return S.r\n",
+        "r = 1",
+        "r = 2",
+    ),
+    "a method of a member": (
+        "from enum import Enum\nclass C(str, Enum):\n    A = 'a'\n    def f(self, a):\n        return 1 * a\n"
+        "S = C.A\ndef measure(a):\n    return S.f(a)\n",
+        "1 * a",
+        "2 * a",
+    ),
+    "a method of a mapping's own": ("S = {1: 1.0}.get\ndef measure(a):\n    return S(1)\n", "1.0", "2.0"),
+    "a generator's method": ("S = np.random.default_rng(1).normal\ndef measure(a):\n    return S()\n", "(1)", "(2)"),
+    "a function of NumPy's": (
+        "def g(a):\n    return 1 * a\nS = np.vectorize(g)\ndef measure(a):\n    return S(a)\n",
+        "1 * a",
+        "2 * a",
+    ),
+    "an array of a class": (
+        "class A:\n    pass\nA._k = np.array([1])\ndef measure(a):\n    return A._k[0]\n",
+        "[1]",
+        "[2]",
+    ),
+    "a number that was a text": ("S = ['1.0'] * 50\ndef measure(a):\n    return S[0]\n", "'1.0'", "1.0"),
     "a function's default": ("K = 2\ndef measure(a, k=K):\n    return a * k\n", "K = 2", "K = 3"),
 }
 
@@ -304,6 +346,70 @@ def test_what_is_registered_under_a_name_counts(tmp_path: Path) -> None:
         assert of(tmp_path, text) != of(tmp_path, text.replace("1.0 * z", "2.0 * z"))
     finally:
         del sys.modules["deeplimit.activation"].ACTIVATIONS["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("from pkg.a import f\ndef measure(a):\n    return f(a)\n", {"pkg/__init__.py": "", "pkg/a.py": ""}),
+        ("from pkg.a import f\ndef measure(a):\n    return f(a)\n", {"pkg/a.py": ""}),
+        ("from nsp.a import f\ndef measure(a):\n    return f(a)\n", {"nsp/a.py": "from nsp.b import g\n"}),
+        ("def measure(a):\n    from pkg import b\n    return b.g(a)\n", {}),
+        ("import pkg.b\ndef measure(a):\n    return pkg.b.g(a)\n", {"pkg/__init__.py": ""}),
+    ],
+)
+def test_files_of_packages_count(
+    tmp_path: Path, text: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By relative and by dotted names, with and without an __init__.py, inside functions."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = []
+    for factor in (1, 2):
+        folder = "nsp" if "nsp" in text else "pkg"
+        for name, content in {**files, f"{folder}/b.py": f"def g(a):\n    return {factor} * a\n"}.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            body = (content or "from .b import g\n") + "def f(a):\n    return g(a)\n"
+            (tmp_path / name).write_text(body if name.endswith("a.py") else content)
+        for name in [name for name in sys.modules if name.split(".")[0] in ("pkg", "nsp")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        found.append(of(tmp_path, text))
+    assert found[0] != found[1]
+
+
+def test_the_type_of_torchs_numbers_counts(tmp_path: Path) -> None:
+    """A file may set it for all that it computes."""
+    text = (
+        "import torch\ntorch.set_default_dtype(torch.float64)\ndef measure(a):\n    return float(torch.tensor(0.1))\n"
+    )
+    try:
+        assert of(tmp_path, text) != of(tmp_path, text.replace("float64", "float32"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_order_of_hashing_does_not_count(tmp_path: Path) -> None:
+    """A mapping made of a set has another order in every process."""
+    path = tmp_path / "s.py"
+    path.write_text("M = {k: len(k) for k in {'b', 'a', 'cc', 'ddd', 'e'}}\ndef measure(a):\n    return M\n")
+    code = "from deeplimit import fingerprint, script\n"
+    code += f"print(fingerprint.of_measure(script.read({str(path)!r}).load().measure))"
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
+        for environment in ({"PYTHONHASHSEED": str(seed), "PATH": ""} for seed in range(3))
+    ]
+    assert len(set(runs)) == 1 and runs[0]
+
+
+def test_a_file_that_is_edited_while_it_runs_counts_as_it_was_loaded(tmp_path: Path) -> None:
+    """So that rows of the old code are not kept under the fingerprint of the new."""
+    path, text = tmp_path / "s.py", "def measure(a):\n    return 1 * a\n"
+    path.write_text(text)
+    loaded = script.read(path).load()
+    before = fingerprint.of_measure(loaded.measure)
+    path.write_text(text.replace("1 * a", "1000 * a"))
+    assert fingerprint.of_measure(loaded.measure) == before
+    assert fingerprint.of_measure(script.read(path).load().measure) != before
 
 
 def test_files_imported_by_imported_files_count(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import linecache
 import os
@@ -19,8 +20,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from deeplimit import data, execution, journal, lock, script, store, study
+from deeplimit import data, execution, journal, lock, rows, script, store, study
 from deeplimit.store import StoreError
+
+ROOT = Path(__file__).parents[1]
 
 STUDY = '''"""Does the square grow?"""
 import time
@@ -302,13 +305,90 @@ def test_a_table_that_is_made_whole_is_made_once(tmp_path: Path) -> None:
     assert run(draw=True) == "made "
     assert run(ONCE.replace("= 3", "= 4")) == "made made "
     assert file.with_suffix(".sum").read_text() == repr(4 / 7)
-    assert run(ONCE) == "made made made "  # the file has the other table now
+    assert run(ONCE) == "made made "  # the journal has the first one still
     assert (results / "s_curve.csv").read_bytes() == whole
     (results / "s_curve.csv").unlink()
-    assert run(ONCE) == "made " * 4
-    assert run(ONCE, force=True) == "made " * 5
+    assert run(ONCE) == "made made "
+    assert (results / "s_curve.csv").read_bytes() == whole
+    assert run(ONCE, force=True) == "made " * 3
     with pytest.raises(TypeError, match="must return a table, got int"):
         study.once(lambda: 3, save=tmp_path / "t")  # type: ignore[arg-type, return-value]
+    with pytest.raises(ValueError, match="must return a table with columns"):
+        study.once(pd.DataFrame, save=tmp_path / "t")
+
+
+def test_drawing_reads_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No journal is cut while another process writes it, no folder made, no table of other points drawn."""
+    save = tmp_path / "results" / "t"
+
+    def measure(k: int, factor: int = 1) -> dict[str, int]:
+        return {"value": factor * k}
+
+    with pytest.raises(StoreError, match="there is no table"):
+        rows.kept(measure, [{"k": 1}], save)
+    assert not (tmp_path / "results").exists()
+    points = [{"k": k} for k in (1, 2, 3)]
+    study.sweep(measure, save=save, k=[1, 2, 3])
+    (path,) = (tmp_path / "results" / ".rows" / "t").glob("*.jsonl")
+    path.write_bytes(path.read_bytes() + b"half a li")
+    before = path.read_bytes()
+    assert rows.kept(measure, points, save)["value"].tolist() == [1, 2, 3]
+    assert path.read_bytes() == before
+    assert rows.kept(measure, points[:1], save)["value"].tolist() == [1]
+    doubled = functools.partial(measure, factor=2)
+    for others in (points[:1], [{"k": k} for k in (1, 2, 4)], [*points, {"k": 4}]):
+        with pytest.raises(StoreError, match="or draw with the --set that it was run with"):
+            rows.kept(doubled, others, save)
+    assert "another fingerprint" not in capsys.readouterr().out
+    assert rows.kept(doubled, points, save)["value"].tolist() == [1, 2, 3]
+    assert "whose rows are of another fingerprint" in capsys.readouterr().out
+
+
+def test_the_traceback_of_a_row_goes_when_it_succeeds(tmp_path: Path) -> None:
+    """A rerun tries it again."""
+    broken = [True]
+
+    def measure(k: int) -> dict[str, int]:
+        return {"value": k // (not broken[0])}
+
+    study.sweep(measure, save=tmp_path / "t", k=[1])
+    assert (tmp_path / "t.failed" / "0.txt").exists()
+    broken[0] = False
+    assert study.sweep(measure, save=tmp_path / "t", k=[1])["value"].tolist() == [1]
+    assert not (tmp_path / "t.failed" / "0.txt").exists()
+
+
+PARTIAL = """
+import functools
+import figures
+from deeplimit import study
+def scaled(x, k):
+    return {"v": k * x}
+measure = functools.partial(scaled, k=2)
+def main(save):
+    study.sweep(measure, save=save, x=[1, 2, 3])
+    study.record(save, {})
+if __name__ == "__main__":
+    study.run(main, globals())
+"""
+
+
+def test_a_partial_measurement_runs_in_processes_and_a_helper_of_figures_changes_no_row(tmp_path: Path) -> None:
+    """By name and as a script, with the same rows."""
+    (tmp_path / "studies").mkdir()
+    file, helper = tmp_path / "studies" / "s.py", tmp_path / "studies" / "figures.py"
+    file.write_text(PARTIAL)
+    outputs = []
+    for number, words in enumerate(([str(file)], ["-m", "deeplimit.cli", "run", str(file)], [str(file)])):
+        helper.write_text(f"SIZE = {number}\n")
+        command = [sys.executable, *words, "--jobs", str(1 + number % 2)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(file.parent)])}
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+        outputs.append(run.stdout)
+        assert study.read(tmp_path / "results" / "s")["v"].tolist() == [2, 4, 6]
+        if number == 0:
+            shutil.rmtree(tmp_path / "results" / ".rows")
+    assert "there already" not in outputs[1] and "3 of 3 rows are there already" in outputs[2]
 
 
 def test_the_same_point_twice_is_two_rows(tmp_path: Path) -> None:
