@@ -545,11 +545,11 @@ def from_file(
         Every column of x to mean 0 and variance 1; a constant column to 0.
     header
         Whether the first line of a CSV file holds the names of the columns; other files know their names. None decides:
-        it does if no entry of it is a number or stands for a missing one such as NA, and if a text of it stands above
-        numbers alone while its numbers are whole and rise. It is a sample if it has such an entry and a text of it
-        stands in the same column again, or if its entries are numbers that do not count 0, 1, 2, … or 1, 2, 3, … and
-        are not years that rise or fall, 1900 to 2100. Where it may be either, header has to be given; False also where
-        it is a sample and column 1, counting the rows, is an input.
+        it does if none of its entries is a number or stands for a missing one, as NA does. Otherwise it is a sample if
+        a text of it stands in the same column again; a header if a text of it stands above numbers alone while its
+        numbers are whole and rise; and a sample if it has numbers and no texts, and they do not count 0, 1, 2, … or
+        1, 2, 3, … and are not years that rise or fall, 1900 to 2100. Where it may be either, header has to be given;
+        False also where it is a sample and column 1, which counts the rows, is an input.
 
     Returns
     -------

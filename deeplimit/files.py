@@ -24,8 +24,8 @@ from deeplimit.entries import is_missing, is_misspelt, is_numeric, unlabelled
 
 Column = Sequence[Any] | np.ndarray
 INDEX = re.compile(r"Unnamed: 0|__index_level_\d+__")  # what pandas calls row numbers
-DAMAGED = (ValueError, zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)  # of what NumPy cannot load
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # what pandas calls columns without a name
+DAMAGED = (ValueError, zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)  # of what NumPy cannot load
 
 
 @dataclass(frozen=True, eq=False)

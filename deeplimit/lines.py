@@ -44,10 +44,10 @@ def read(path: Path, content: bytes, header: bool | None) -> tuple[list[str], li
 def is_header(path: Path, lines: Sequence[Sequence[str]]) -> bool:
     """Whether the first line holds names, as far as the lines below tell.
 
-    It does if no entry of it is a number or stands for a missing one, if its first one is empty, and if a text of it
-    stands above numbers alone while its numbers are whole and rise. It is a sample if it has such an entry and a text
-    of it stands in the same column again, or if its entries are numbers that do not count 0, 1, 2, … or 1, 2, 3, … and
-    are not years that rise or fall.
+    It does if none of its entries is a number or stands for a missing one, as NA does. Otherwise it is a sample if a
+    text of it stands in the same column again; a header if its first entry is empty, or if a text of it stands above
+    numbers alone while its numbers are whole and rise; and a sample if it has numbers and no texts, and they do not
+    count 0, 1, 2, … or 1, 2, 3, … and are not years that rise or fall.
 
     Raises
     ------
