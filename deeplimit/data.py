@@ -545,10 +545,11 @@ def from_file(
         Every column of x to mean 0 and variance 1; a constant column to 0.
     header
         Whether the first line of a CSV file holds the names of the columns; other files know their names. None decides:
-        it does if no entry of it is a number, and if a text of it stands above numbers alone while its numbers are
-        whole and rise. It is a sample if a text of it stands in the same column again, or if all its entries are
-        numbers that do not count 0, 1, 2, … or 1, 2, 3, … and are not years that rise, 1900 to 2100. Where it may be
-        either, header has to be given.
+        it does if none of its entries is a number or stands for a missing one, as NA does. Otherwise it is a sample if
+        a text of it stands in the same column again; a header if a text of it stands above numbers alone while its
+        numbers are whole and rise; and a sample if it has numbers and no texts, and they do not count 0, 1, 2, … or
+        1, 2, 3, … and are not years that rise or fall, 1900 to 2100. Where it may be either, header has to be given;
+        False also where it is a sample and column 1, which counts the rows, is an input.
 
     Returns
     -------
@@ -559,9 +560,11 @@ def from_file(
     ------
     ValueError
         Naming line or row and column of what is not a number, not finite, a missing label or no class, and labels that
-        differ only by case or spaces; if a line has another number of entries, two columns have one name, one is of
-        row numbers that pandas wrote, there is no such column, the first line may be a header or a sample, the
-        file is empty or holds pickled objects.
+        differ only by case or spaces; if a line has another number of entries, two columns have one name, one has none
+        or is of row numbers, there is no such column, the first line may be a header or a sample, the file is empty,
+        damaged or not in UTF-8, or holds pickled objects.
+    TypeError
+        If `labels` is neither a name nor several of them.
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     ModuleNotFoundError

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
-MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "?", "-"})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "nat", "none", "null", "missing", "?", "-", "."})
 MISSPELT = re.compile(r"[-+]?(\d+,\d+|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}([.'’\s]\d{3})+(,\d*)?)")
 
 
 def is_missing(entry: Any) -> bool:
     """Whether an entry is empty or one of `MISSING`, in whatever case."""
     return entry is None or str(entry).strip().casefold() in MISSING
+
+
+def unlabelled(labels: Collection[str]) -> frozenset[str]:
+    """The entries of `MISSING` that are no classes among these labels: "-" is one beside "+", "." among symbols."""
+    symbols = not any(character.isalnum() for label in labels for character in label)
+    return MISSING - ({"-"} if "+" in labels else set()) - ({"."} if symbols else set())
 
 
 def is_number(entry: Any) -> bool:

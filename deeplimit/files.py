@@ -10,8 +10,9 @@ import math
 import os
 import re
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from typing import Any
 import numpy as np
 
 from deeplimit import lines, sources
-from deeplimit.entries import MISSING, is_missing, is_misspelt, is_numeric
+from deeplimit.entries import is_missing, is_misspelt, is_numeric, unlabelled
 
 Column = Sequence[Any] | np.ndarray
-INDEX = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # what pandas calls row numbers, and columns without a name
+INDEX = re.compile(r"Unnamed: 0|__index_level_\d+__")  # what pandas calls row numbers
+NAMELESS = re.compile(r"(Unnamed: \d+)?")  # what pandas calls columns without a name
+DAMAGED = (ValueError, zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)  # of what NumPy cannot load
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +59,11 @@ class Table:
         ------
         ValueError
             If there is no such column, or no column is left for the inputs.
+        TypeError
+            If `labels` is neither a name nor several of them.
         """
-        wanted = ["y" if "y" in self.arrays else list(self.arrays)[-1]] if labels is None else labels
         chosen: list[str] = []
-        for name in [wanted] if isinstance(wanted, str) else wanted:
+        for name in self._wanted(labels):
             if name not in self.columns and name not in self.arrays:
                 raise ValueError(f"{self.path} has no column {name!r}; it has {', '.join(self.columns)}")
             chosen += self.arrays.get(name, [name])
@@ -70,6 +74,14 @@ class Table:
                 f"of {', '.join(self.columns)}"
             )
         return inputs, chosen
+
+    def _wanted(self, labels: Any) -> list[str]:
+        if labels is None:
+            return ["y" if "y" in self.arrays else list(self.arrays)[-1]]
+        names = [labels] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"labels must be the name of a column, or a list of names, got {labels!r}")
+        return names
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as finite numbers, shape (S,).
@@ -125,7 +137,7 @@ class Table:
 
     def _texts(self, name: str) -> list[str]:
         texts = ["" if entry is None else str(entry).strip() for entry in self.columns[name]]
-        missing = MISSING - {"-"} if "+" in texts else MISSING
+        missing = unlabelled(set(texts))
         spellings: dict[str, tuple[int, str]] = {}
         for row, text in zip(self.rows, texts, strict=True):
             if text.casefold() in missing:
@@ -152,9 +164,9 @@ def table(path: str | os.PathLike[str], header: bool | None = None) -> Table:
     Raises
     ------
     ValueError
-        If the file has no rows, rows of different lengths, two columns of one name, a column that pandas made of row
-        numbers, or arrays of objects; if its first line may be a header or a sample, or `header` is given for a file
-        of another kind.
+        If the file is damaged, has no rows, rows of different lengths, two columns of one name, a column without one
+        or of row numbers, or arrays of objects; if its first line may be a header or a sample, or `header` is given
+        for a file of another kind.
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     ModuleNotFoundError
@@ -182,12 +194,15 @@ def table(path: str | os.PathLike[str], header: bool | None = None) -> Table:
 
 def _named(path: Path, names: Sequence[str]) -> Sequence[str]:
     for place, name in enumerate(names, 1):
-        if INDEX.fullmatch(name.strip()):
-            called = f"is called {name!r}" if name.strip() else "has no name"
+        called = f"is called {name!r}" if name.strip() else "has no name"
+        if INDEX.fullmatch(name.strip()) or (place == 1 and not name.strip()):
             raise ValueError(
-                f"{path}: column {place} {called}, as where pandas writes row numbers: "
-                "write the file with index=False, or name the column"
+                f"{path}: column {place} {called}, as where pandas writes row numbers: write the file with index=False "
+                "(in R with row.names=FALSE), or name the column"
             )
+        if NAMELESS.fullmatch(name.strip()):
+            unknown = f"{called}, as pandas calls a column without a name" if name.strip() else called
+            raise ValueError(f"{path}: column {place} {unknown}: name it, or leave it out")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(f"{path} has two columns of the name {repeated[0]!r}")
@@ -208,10 +223,10 @@ def _parquet(path: Path, content: bytes) -> Table:
         raise ModuleNotFoundError("a parquet file needs the extra: pip install 'deeplimit[parquet]'") from error
     try:
         found = parquet.ParquetFile(BufferReader(content)).read()
-    except ArrowException as error:
-        raise ValueError(f"{path} cannot be read as parquet: {error}") from error
-    names = _named(path, found.column_names)
-    columns = {name: _entries(found.column(place)) for place, name in enumerate(names)}
+        names, entries = found.column_names, [_entries(column) for column in found.columns]
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as parquet: {' '.join(str(error).split())}") from error
+    columns = dict(zip(_named(path, names), entries, strict=True))
     return Table(path, columns, {name: [name] for name in columns}, "row", range(1, found.num_rows + 1))
 
 
@@ -225,9 +240,13 @@ def _entries(column: Any) -> Column:
 
 
 def _npz(path: Path, content: bytes) -> Table:
-    if not zipfile.is_zipfile(io.BytesIO(content)):
+    try:
+        opened = np.load(io.BytesIO(content), allow_pickle=False) if zipfile.is_zipfile(io.BytesIO(content)) else None
+    except DAMAGED:
+        opened = None
+    if not isinstance(opened, np.lib.npyio.NpzFile):
         raise ValueError(f"{path} is no NPZ file: NumPy's savez makes one")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    with opened as arrays:
         parts = {name: _array_columns(name, _plain(path, arrays, name)) for name in arrays.files}
     lengths = {name: len(column) for part in parts.values() for name, column in part.items()}
     if len(set(lengths.values())) > 1:
@@ -241,11 +260,14 @@ def _npz(path: Path, content: bytes) -> Table:
 def _plain(path: Path, arrays: Any, name: str) -> np.ndarray:
     """An array of numbers or texts; objects would have to be unpickled, which can execute anything."""
     try:
-        array: np.ndarray = arrays[name]
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: the array {name!r} holds pickled objects, which are not loaded; save numbers or texts"
-        ) from error
+        array: Any = arrays[name]
+    except DAMAGED as error:
+        if "allow_pickle" in str(error):
+            pickled = "holds pickled objects, which are not loaded; save numbers or texts"
+            raise ValueError(f"{path}: the array {name!r} {pickled}") from error
+        raise ValueError(f"{path} is damaged: the array {name!r} cannot be read; save it again") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: {name!r} is no array: NumPy's savez writes arrays alone")
     if array.dtype.kind not in "biufSU" or array.ndim not in (1, 2):
         raise ValueError(
             f"{path}: the array {name!r} must hold numbers or texts in 1 or 2 dimensions, got {array.dtype} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,15 +78,25 @@ SAMPLES = {
     "whole numbers": "3,5,7",
     "numbers that fall": "2,1,0",
     "numbers that count from 2": "2,3,4",
-    "floats that count": "0.0,1.0,2.0",
+    "numbers that skip one": "1,2,4",
+    "numbers that fall to 1900 from beyond 2100": "2101,2000,1900",
     "numbers above years": "2000,2050,2101",
     "numbers below years": "1899,1950,2000",
-    "years that fall": "2020,2019,2018",
+    "years and a fraction": "2018.5,2019,2020",
+    "years that turn": "2018,2020,2019",
 }
 EITHER = {
     "counting from 0": "0,1,2\n5.1,3.5,0.2\n",
     "counting from 1": "1,2,3\n5.1,3.5,0.2\n",
     "years": "1990,2000,2020\n5.1,3.5,0.2\n",
+    "years that fall": "2021,2020,2019\n5.1,3.5,0.2\n",
+    "years as floats": "2019.0,2020.0,2021.0\n5.1,3.5,0.2\n",
+    "floats that count": "0.0,1.0,2.0\n5.1,3.5,0.2\n",
+    "years as floats above numbers": "2019.0,2020.0,total\n5.1,3.5,0.2\n",
+    "a gap": "NA,a\n1.5,b\n2.5,c\n2.7,b\n",
+    "a gap, lower case": "nan,red\n1.5,blue\n2.5,green\n",
+    "a gap in the middle": "a,<NA>,b\nc,1.5,d\n",
+    "gaps alone": "NA,missing\n1.5,2\n",
     "years above classes": "2019,2020,species\n1.0,2.0,setosa\n1.5,2.0,virginica\n",
     "lengths above classes": "0.5,1.5,species\n1.0,2.0,setosa\n1.5,2.0,setosa\n",
     "a typing error in a sample": "5.1,x3.5,0\n4.9,3.0,1\n",
@@ -139,8 +150,22 @@ def test_a_typing_error_in_the_first_sample_is_named_there(tmp_path: Path) -> No
         data.load(written(tmp_path, "5.1,x3.5,setosa\n4.9,3.0,setosa\n6.2,2.9,virginica\n"))
     with pytest.raises(ValueError, match="line 1, column '2': '3,500' is not a number"):
         data.load(written(tmp_path, '5,"3,500",7\n4,3,8\n'))
+    with pytest.raises(ValueError, match="line 1, column '3': '3,500' is not a number"):
+        data.load(written(tmp_path, '1,2,"3,500"\n4,3,8\n'))
     with pytest.raises(ValueError, match="line 1, column '2': 'NA' is not a number"):
         data.load(written(tmp_path, "5,NA,7\n4,3,8\n"))
+
+
+@pytest.mark.parametrize(
+    ("gap", "shown"), [("NA", "'NA'"), ("nan", "'nan'"), ("missing", "'missing'"), ("", "an empty")]
+)
+def test_a_gap_in_the_first_sample_is_named_there(tmp_path: Path, gap: str, shown: str) -> None:
+    """Its class stands below it again: taken for a name, the gap would be lost with its sample."""
+    with pytest.raises(ValueError, match=f"line 1, column '1': {shown}.* is not"):
+        data.load(written(tmp_path, f"{gap},2.5,a\n1.5,2,b\n2.5,3,a\n2.7,4,b\n"))
+    if gap:
+        with pytest.raises(ValueError, match=f"line 1, column '1': {shown}.* is not"):
+            data.load(written(tmp_path, f"{gap},a\n1.5,b\n2.5,a\n2.7,b\n"))
 
 
 @pytest.mark.parametrize("header", [1, "yes", "infer"])
@@ -168,7 +193,7 @@ INDEXED = {
     "no name": ",a,y\n0,5,1\n1,6,0\n",
     "no name, shuffled": ",a,y\n7,5,1\n3,6,0\n",
     "no name, numbers as names": ",0,1\n0,5,1\n1,6,0\n",
-    "no name in the middle": "a,,y\n0,5,1\n1,6,0\n",
+    "from R": '"","a","y"\n"1",5,1\n"2",6,0\n',
     "read again by pandas": "Unnamed: 0,a,y\n0,5,1\n1,6,0\n",
     "read again twice": "Unnamed: 0.1,Unnamed: 0,a,y\n0,0,5,1\n1,1,6,0\n",
     "parquet turned into CSV": "a,y,__index_level_0__\n5,1,0\n6,0,1\n",
@@ -180,6 +205,37 @@ def test_row_numbers_are_no_inputs(tmp_path: Path, text: str) -> None:
     """Where samples are sorted by class, row numbers would tell the class."""
     with pytest.raises(ValueError, match="as where pandas writes row numbers: write the file with index=False"):
         data.load(written(tmp_path, text))
+
+
+def test_columns_without_a_name_are_no_row_numbers_elsewhere(tmp_path: Path) -> None:
+    """Row numbers stand first, or have the name that pandas gives them; another column may hold anything."""
+    for text, place in (("a,,y\n0,5,1\n1,6,0\n", 2), ("a,y,\n0,5,1\n1,6,0\n", 3)):
+        with pytest.raises(ValueError, match=f"column {place} has no name: name it, or leave it out$"):
+            data.load(written(tmp_path, text))
+    with pytest.raises(ValueError, match="column 2 is called 'Unnamed: 1', as pandas calls a column without a name"):
+        data.load(written(tmp_path, "a,Unnamed: 1,y\n0,5,1\n1,6,0\n"))
+    for text in ("a,y,\n0,5,\n1,6,\n", "1.5,5,\n2.5,6,\n"):
+        with pytest.raises(ValueError, match="every line ends with a comma, after which there is no column"):
+            data.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("start", [0, 1, 0.0])
+def test_a_first_column_that_counts_the_rows_is_an_input_only_if_meant(tmp_path: Path, start: float) -> None:
+    """pandas writes row numbers without a header, too; with two rows or a gap in the count they may be anything."""
+    table = pd.DataFrame({"a": [5.5, 4.5, 6.5], "y": [1, 0, 1]}, index=start + np.arange(3))
+    table.to_csv(tmp_path / "a.csv", header=False)
+    with pytest.raises(ValueError, match=r"column 1 counts the rows.*index=False, or give header=False if it is meant"):
+        data.load(tmp_path / "a.csv")
+    wanted = [[start, 5.5], [start + 1, 4.5], [start + 2, 6.5]]
+    assert data.load(tmp_path / "a.csv", header=False).x.tolist() == wanted
+    table[:2].to_csv(tmp_path / "b.csv", header=False)
+    assert data.load(tmp_path / "b.csv").x.tolist() == wanted[:2]
+    table[::2].to_csv(tmp_path / "c.csv", header=False)
+    assert data.load(tmp_path / "c.csv").x.tolist() == wanted[::2]
+    written(tmp_path, "a,b,y\n" + (tmp_path / "a.csv").read_text(), "d.csv")
+    assert data.load(tmp_path / "d.csv").x.tolist() == wanted
+    table.set_index(table.index + 2).to_csv(tmp_path / "e.csv", header=False)
+    assert data.load(tmp_path / "e.csv").points == 3
 
 
 def test_row_numbers_that_pandas_writes_are_refused(tmp_path: Path) -> None:
@@ -198,7 +254,10 @@ def test_row_numbers_that_pandas_writes_are_refused(tmp_path: Path) -> None:
         assert data.load(tmp_path / name).x.tolist() == [[5], [6], [7]]
 
 
-@pytest.mark.parametrize("gap", ["NA", "N/A", "n/a", "nan", "NaN", "None", "NULL", "null", "?", "-", " - "])
+NEW_GAPS = ["missing", "#N/A", "<NA>", ".", "NaT"]  # of Julia, spreadsheets, pandas, SAS, and pandas for dates
+
+
+@pytest.mark.parametrize("gap", ["NA", "N/A", "n/a", "nan", "NaN", "None", "NULL", "null", "?", "-", " - ", *NEW_GAPS])
 def test_a_missing_label_is_no_class(tmp_path: Path, gap: str) -> None:
     """A sample of unknown class belongs to no class; where it stands first, too, and whatever form y is to have."""
     shown = re.escape(repr(gap.strip()))
@@ -209,7 +268,7 @@ def test_a_missing_label_is_no_class(tmp_path: Path, gap: str) -> None:
                 data.load(path, onehot=onehot)
 
 
-@pytest.mark.parametrize("gap", ["NA", "none", "-"])
+@pytest.mark.parametrize("gap", ["NA", "none", "-", *NEW_GAPS])
 def test_a_gap_among_numbers_is_no_number(tmp_path: Path, gap: str) -> None:
     """A gap does not turn class numbers into texts, wherever it stands."""
     for text, place in ((f"a,y\n1,{gap}\n2,0\n3,1\n", 2), (f"a,y\n1,0\n2,1\n3,{gap}\n", 4)):
@@ -221,6 +280,15 @@ def test_a_gap_among_numbers_is_no_number(tmp_path: Path, gap: str) -> None:
 def test_minus_is_a_class_beside_plus(tmp_path: Path) -> None:
     """Two of the oldest names of classes."""
     assert data.load(written(tmp_path, "a,y\n1,+\n2,-\n3,+\n")).y.tolist() == [[0], [1], [0]]
+
+
+def test_a_point_is_a_class_among_symbols(tmp_path: Path) -> None:
+    """As on a map or in a drawing of a bond; beside a word it stands for a missing label."""
+    assert data.load(written(tmp_path, "a,y\n1,.\n2,#\n3,.\n")).y.tolist() == [[1], [0], [1]]
+    sample = data.load(written(tmp_path, "a,y\n1,+\n2,-\n3,.\n"))
+    assert sample.notes == ("classes of y: 0 = +, 1 = -, 2 = .",)
+    with pytest.raises(ValueError, match=r"line 4, column 'y': '\.', which stands for a missing one"):
+        data.load(written(tmp_path, "a,y\n1,no\n2,+\n3,.\n"))
 
 
 @pytest.mark.parametrize(("first", "second"), [("True", "true"), ("setosa", "Setosa"), ("iris setosa", "iris  setosa")])
@@ -259,6 +327,8 @@ SEPARATED = {
     "semicolons and decimal commas, no header": ("1,5;2,5;0\n3,5;4,5;1\n", "semicolons"),
     "semicolons and texts": ("a;y\n1.234,5;no\n3,5;yes\n", "semicolons"),
     "tabs": ("a\tb\ty\n1\t2\t0\n3\t4\t1\n", "tabs"),
+    "vertical bars": ("a|b|y\n1|2|0\n3|4|1\n", "vertical bars"),
+    "vertical bars and spaces": ("a | b | y\n1 | 2 | 0\n", "vertical bars"),
     "spaces": (" 1.0 2.0  0\n 3.0 4.0  1\n", "spaces"),
 }
 
@@ -276,6 +346,13 @@ def test_separators_inside_labels_are_no_separators(tmp_path: Path) -> None:
     assert data.load(path).y.tolist() == [[0], [1], [0]]
     path = written(tmp_path, "1.5, 2.5, 3\n2.5, 3.5, 4\n")
     assert data.load(path).x.tolist() == [[1.5, 2.5], [2.5, 3.5]]
+
+
+def test_the_mark_before_the_names_of_savetxt_is_no_part_of_them(tmp_path: Path) -> None:
+    """NumPy writes "# " there unless told comments=""."""
+    np.savetxt(tmp_path / "a.csv", [[1.5, 2, 3], [4, 5, 6]], delimiter=",", header="x,# z,y")
+    assert data.load(tmp_path / "a.csv", labels="x").y.tolist() == [[1.5], [4]]
+    assert data.load(tmp_path / "a.csv", labels="# z").y.tolist() == [[2], [5]]
 
 
 def test_standardised_columns_have_mean_0_and_variance_1(tmp_path: Path) -> None:
@@ -321,6 +398,56 @@ def test_gaps_of_a_parquet_column_are_named(tmp_path: Path) -> None:
     (tmp_path / "no.parquet").write_bytes(b"PAR1 this is none")
     with pytest.raises(ValueError, match=r"no\.parquet cannot be read as parquet"):
         data.load(tmp_path / "no.parquet")
+
+
+def test_every_flipped_byte_of_a_parquet_file_is_answered_by_a_value_error(tmp_path: Path) -> None:
+    """Or by none: parquet has no checksums, unless asked for."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"a": [1.5, 2.5], "y": ["a", "b"]}).to_parquet(path, index=False)
+    assert answers(path, slice(None)) > 100
+
+
+def answers(path: Path, places: slice) -> int:
+    """How often a file is refused in one sentence that names it, when one of its bytes is flipped."""
+    whole, refused = path.read_bytes(), 0
+    for place in range(len(whole))[places]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            data.load(path)
+        except ValueError as error:
+            assert str(path) in str(error) and "\n" not in str(error) and "pickled" not in str(error)
+            refused += 1
+    return refused
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_every_flipped_byte_of_an_array_is_answered_by_a_value_error(tmp_path: Path, save: Callable[..., None]) -> None:
+    """NPZ files have checksums, so none goes unseen, in whichever part of the archive it is."""
+    path = tmp_path / "a.npz"
+    save(path, x=np.arange(3.0), y=np.array(["b", "a", "b"]))
+    with zipfile.ZipFile(path) as archive:
+        first, second = archive.infolist()
+    body = slice(second.header_offset - first.compress_size, second.header_offset)
+    assert answers(path, body) == first.compress_size
+    save(path, x=np.arange(3.0), y=np.array(["b", "a", "b"]))
+    assert answers(path, slice(None)) > first.compress_size
+
+
+def test_a_member_that_is_no_array_is_named(tmp_path: Path) -> None:
+    """A ZIP archive holds anything."""
+    np.savez(tmp_path / "a.npz", x=np.arange(3.0), y=np.arange(3.0))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("read me.txt", "no array")
+    with pytest.raises(ValueError, match=r"a\.npz: 'read me\.txt' is no array: NumPy's savez writes arrays alone"):
+        data.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("labels", [3, 2.5, [3], b"y", [["y"]]])
+def test_labels_are_names(tmp_path: Path, labels: Any) -> None:
+    """Not places."""
+    with pytest.raises(TypeError, match="labels must be the name of a column, or a list of names, got "):
+        data.load(written(tmp_path, FLOWERS), labels=labels)
 
 
 def test_parquet_without_its_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,8 +555,23 @@ def test_a_path_that_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder"):
         data.load(tmp_path / "folder.csv")
     (tmp_path / "latin.csv").write_bytes("a,y\nä,1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="no text in UTF-8: byte 4"):
+    with pytest.raises(ValueError, match="no text in UTF-8: byte 4 cannot be read; save it as UTF-8"):
         data.load(tmp_path / "latin.csv")
+
+
+@pytest.mark.parametrize(("encoding", "byte"), [("utf-16", 0), ("utf-16-le", 1), ("utf-16-be", 0)])
+def test_files_in_utf_16_are_to_be_saved_as_utf_8(tmp_path: Path, encoding: str, byte: int) -> None:
+    """With a mark that tells the order of its bytes, or without."""
+    (tmp_path / "a.csv").write_bytes(FLOWERS.encode(encoding))
+    with pytest.raises(ValueError, match=f"no text in UTF-8: byte {byte} cannot be read; save it as UTF-8"):
+        data.load(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("first", ["sep=,", "sep=;", "SEP=,", '"sep=,"'])
+def test_the_first_line_that_only_excel_understands_is_named(tmp_path: Path, first: str) -> None:
+    """It would be a header of two names."""
+    with pytest.raises(ValueError, match=f"the first line '{first}' is for Excel alone: delete it"):
+        data.load(written(tmp_path, f"{first}\n{FLOWERS}"))
 
 
 def test_files_read_are_told_with_their_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
