@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -274,6 +275,118 @@ def test_what_is_sharp_but_smooth_is_not_refused() -> None:
         activation.check(steep(rate))
 
 
+def zero_between(z: float) -> float:
+    """tanh, and 0 around 0.15."""
+    return 0.0 if abs(z - 0.15) < 0.1 else math.tanh(z)
+
+
+def zero_far_out(z: float) -> float:
+    """tanh, and 0 from 6.1 on."""
+    return math.tanh(z) if abs(z) < 6.1 else 0.0
+
+
+def overflowing(z: float) -> float:
+    """tanh as a quotient of exponentials, of which those beyond 355 are too large."""
+    return (math.exp(2 * z) - 1) / (math.exp(2 * z) + 1)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "sentence"),
+    [
+        (zero_between, r"has scalar of another function than it is: at z = 0\.\d+ it gives 0, where value is 0\.\d+$"),
+        (
+            zero_far_out,
+            r"has scalar of another function than it is: at z = -?\d+\.?\d* it gives 0, where value is -?1$",
+        ),
+        (overflowing, r"^scalar of .* must be finite for \|z\| ≤ 700 where value, .*, but it raises OverflowError: "),
+    ],
+)
+def test_a_scalar_that_is_another_function_between_the_probes_or_far_out_is_not_registered(
+    scalar: Callable[[float], float], sentence: str
+) -> None:
+    """The compiled sweep would use it; at multiples of 0.3 up to 6 each is tanh."""
+    twin = replace(ACTIVATIONS["tanh"], name="mine", scalar=scalar)
+    with pytest.raises(ValueError, match=sentence):
+        activation.register(twin)
+    assert "mine" not in ACTIVATIONS
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_of_the_arrays_that_is_wrong_far_out_is_not_registered(place: int) -> None:
+    """σ, σ' or σ'' of softsign, which are 0 only far beyond 700."""
+    functions = [
+        lambda z, f=f: f(torch.from_numpy(z)).numpy() for f in (SOFTSIGN.value, SOFTSIGN.first, SOFTSIGN.second)
+    ]
+    activation.check(replace(SOFTSIGN, arrays=tuple(functions)))
+    right = functions[place]
+    functions[place] = lambda z: right(z) * (abs(z) < 6.5)
+    with pytest.raises(ValueError, match=r"has arrays of another .* at z = -?\d+\.?\d* it gives -?0, where"):
+        activation.check(replace(SOFTSIGN, arrays=tuple(functions)))
+
+
+def test_a_scalar_that_gives_whole_numbers_here_and_there_is_right() -> None:
+    """Python's max(z, 0) is the integer 0 for z < 0."""
+    activation.check(replace(ACTIVATIONS["relu"], scalar=lambda z: max(z, 0)))
+
+
+def growing(name: str, value: Callable[[Tensor], Tensor], first: Any, second: Any) -> Activation:
+    """A smooth one whose derivatives are unbounded."""
+    return Activation(
+        name,
+        value=value,
+        first=first,
+        second=second,
+        lipschitz=math.inf,
+        lipschitz_derivative=math.inf,
+        smooth=True,
+        odd=name == "power",
+        zero_at_zero=True,
+    )
+
+
+GAUSS = growing(
+    "gauss",
+    lambda z: torch.expm1(z**2),
+    lambda z: 2 * z * torch.exp(z**2),
+    lambda z: (2 + 4 * z**2) * torch.exp(z**2),
+)
+POWER = growing("power", lambda z: z**7, lambda z: 7 * z**6, lambda z: 42 * z**5)
+
+
+@pytest.mark.parametrize(
+    ("right", "added", "sentence"),
+    [
+        (GAUSS, lambda z: 0.5 * (z == 0), r"^first of .* is wrong: 0\.5 at z = -?0, where differences of value give"),
+        (POWER, lambda z: 1e-6, r"^first of .* is wrong: 1e-06 at z = -?0\.\d+, where differences of value give"),
+    ],
+    ids=["exp z² − 1", "z⁷"],
+)
+def test_a_slope_that_is_wrong_near_0_is_found_though_the_function_grows(
+    right: Activation, added: Callable[[Tensor], Any], sentence: str
+) -> None:
+    """What is rounded at 6 is no excuse for an error at 0: exp 36 = 4e15, 6⁷ = 3e5."""
+    activation.check(right)
+    with pytest.raises(ValueError, match=sentence):
+        activation.check(replace(right, first=lambda z: right.first(z) + added(z)))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e6, 1e-6])
+def test_numbers_that_cancel_are_right_to_their_own_rounding(factor: float) -> None:
+    """1 − tanh² at 6 is 2e-5 as a difference of ones, of which σ'' is a difference again."""
+    sigma = Activation(
+        "mine",
+        value=lambda z: factor * (torch.sigmoid(2 * z) - torch.sigmoid(-2 * z)),
+        first=lambda z: factor * (1 - torch.tanh(z) ** 2),
+        second=lambda z: -2 * factor * torch.tanh(z) * (1 - torch.tanh(z) ** 2),
+        lipschitz=factor,
+        lipschitz_derivative=factor,
+        smooth=True,
+        odd=True,
+        zero_at_zero=True,
+    )
+    activation.check(sigma)
+
+
 @pytest.mark.parametrize("wrong", [lambda z: z.sum(), lambda z: z.float(), lambda z: z.numpy()])
 def test_functions_that_change_shape_or_type_are_refused(wrong: Any) -> None:
     """A function of tensors, one number a number."""
@@ -335,7 +448,9 @@ def test_a_wrong_derivative_of_a_loss_is_refused() -> None:
         ValueError, match=rf"^product of loss 'pseudo_huber' is wrong: {PLACE}, differences of gradient "
     ):
         loss.register(replace(huber, product=twisted))
-    with pytest.raises(TypeError, match=r"^value of loss 'pseudo_huber' must be a tensor of shape \(64,\), got \(\)"):
+    with pytest.raises(
+        TypeError, match=r"^value of loss 'pseudo_huber' must be a tensor of shape \(64,\) of .*, got .* \(\)"
+    ):
         loss.register(planted("value", torch.sum))
     assert "pseudo_huber" not in LOSSES
 
@@ -371,6 +486,82 @@ def test_a_loss_that_admits_no_labels_of_0_and_1_is_checked_with_given_ones() ->
         loss.register(margin)
     loss.register(margin, y=torch.tensor([[1.0], [-1.0]] * 8, dtype=torch.float64))
     assert loss.get("margin") is margin
+
+
+ROWS = [[0.0], [1.0], [1.0], [0.0]]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [ROWS, np.array(ROWS), np.array(ROWS, dtype=np.float32), torch.tensor(ROWS), torch.tensor(ROWS).long()],
+    ids=["list", "array", "float32 array", "float32", "int64"],
+)
+def test_labels_to_check_with_may_be_of_any_type_of_numbers(y: Any) -> None:
+    """The loss is right for all of them, and wrong by the same factor for all of them."""
+    loss.check(pseudo_huber(), y)
+    with pytest.raises(ValueError, match=r"^gradient of loss 'pseudo_huber' is wrong: "):
+        loss.check(planted("gradient", lambda g: g * (1 + 1e-8)), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "sentence"),
+    [
+        ("ab", r"^y must be labels \(S, m\), all of them numbers, got str"),
+        ([[1.0], [1.0, 2.0]], r"^y must be labels \(S, m\), all of them numbers, got list"),
+        ([0.0, 1.0], r"^y must be labels \(S, m\), all of them finite numbers, got shape \(2,\) with 0 that are not"),
+        ([[0.0], [math.nan]], r"^y must be labels .* got shape \(2, 1\) with 1 that are not finite$"),
+    ],
+)
+def test_labels_that_are_no_table_of_numbers_are_refused(y: Any, sentence: str) -> None:
+    """One row a sample."""
+    with pytest.raises(ValueError, match=sentence):
+        loss.check(pseudo_huber(), y)
+
+
+@pytest.mark.parametrize("field", ["labels", "value", "gradient", "product"])
+def test_functions_of_a_loss_that_change_the_type_are_refused(field: str) -> None:
+    """Sweeps are in 64-bit numbers, and differences of 32-bit ones show nothing."""
+    sentence = rf"^{field} of loss 'pseudo_huber' must be a tensor of shape .* of torch\.float64, got torch\.float32 of"
+    with pytest.raises(TypeError, match=sentence):
+        loss.check(planted(field, lambda found: found.float()))
+    with pytest.raises(TypeError, match=r"of torch\.float64, got list$"):
+        loss.check(planted(field, lambda found: found.tolist()))
+
+
+# slope(e) of a loss Σ_j of e = z_j − y_j, 0 at 0, made of its two constant slopes
+SLOPES = {"L1": (-1.0, 1.0), "quantile": (-0.9, 0.1), "hinge": (-1.0, 0.0)}
+
+
+@pytest.mark.parametrize(("below", "above"), SLOPES.values(), ids=SLOPES.keys())
+def test_a_loss_with_a_kink_is_refused(below: float, above: float) -> None:
+    """Its gradient is right away from the kink, so that only its jump shows it."""
+    kinked = Loss(
+        "kinked",
+        value=lambda z, y: torch.where(z > y, above * (z - y), below * (z - y)).sum(-1),
+        gradient=lambda z, y: below + (above - below) * (z > y),
+        product=lambda z, y, v: torch.zeros_like(v),
+        predict=lambda z: z,
+        labels=lambda y: y,
+    )
+    with pytest.raises(
+        ValueError, match=r"^gradient of loss 'kinked' must be continuous, but along v = \(.*\) it jumps"
+    ):
+        loss.register(kinked)
+    assert "kinked" not in LOSSES
+
+
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-4])
+def test_a_loss_that_turns_sharply_is_not_refused(width: float) -> None:
+    """Σ √(e² + ε²) tends to L¹, and its gradient e/√(e² + ε²) is continuous for every ε > 0."""
+    sharp = Loss(
+        "sharp",
+        value=lambda z, y: torch.sqrt((z - y) ** 2 + width**2).sum(-1),
+        gradient=lambda z, y: (z - y) / torch.sqrt((z - y) ** 2 + width**2),
+        product=lambda z, y, v: width**2 * ((z - y) ** 2 + width**2) ** -1.5 * v,
+        predict=lambda z: z,
+        labels=lambda y: y,
+    )
+    loss.check(sharp)
 
 
 TANH, SQUARED = ACTIVATIONS["tanh"], LOSSES["squared"]
