@@ -506,25 +506,30 @@ def growth(rows: pd.DataFrame) -> pd.Series:
 
 
 def fitted_laws() -> pd.DataFrame:
-    """Density of every law at rest, named with its mean and variance, and a histogram of the network fitted to it."""
+    """Density of every law at rest, and a histogram of the network fitted to it."""
     found = []
-    for family, (mean, variance) in TARGETS.items():
+    for family, (mean, _) in TARGETS.items():
         d, law = network(family), steady_laws.steady_law(network(family))
         x = np.linspace(law.ppf(0.001), law.ppf(0.999), 200)
         particles_ = diffusion.simulate(d, np.full(PARTICLES[-1], mean), LAYERS * layer(family), LAYERS, seed=SEED)
         heights, edges = np.histogram(particles_, 60, (x[0], x[-1]), density=True)
-        title = f"{NAMES.get(family, family)}\nmean {mean:g}, variance {variance:g}"
         bars = pd.DataFrame({"x": (edges[1:] + edges[:-1]) / 2, "density": heights, "curve": "particles"})
         formula = pd.DataFrame({"x": x, "density": law.pdf(x), "curve": "formula"})
-        found += [frame.assign(law=title) for frame in (bars, formula)]
-    return pd.concat(found)
+        found += [frame.assign(family=family) for frame in (bars, formula)]
+    return pd.concat(found).round(6)
 
 
-def draw_figures(table: pd.DataFrame, save: str) -> None:
+def title(family: str) -> str:
+    """A law at rest, named with its mean and variance."""
+    mean, variance = TARGETS[family]
+    return f"{NAMES.get(family, family)}\nmean {mean:g}, variance {variance:g}"
+
+
+def draw_figures(table: pd.DataFrame, densities: pd.DataFrame, save: str) -> None:
     """Fitted laws, entropies, and the errors against cells, depth and particles."""
     words = {"particles": f"{PARTICLES[-1]} particles after {LAYERS} layers", "formula": "law at rest, formula"}
     plot.laws(
-        fitted_laws(),
+        densities.assign(law=densities["family"].map(title)),
         y="density",
         by="law",
         hue="curve",
@@ -569,8 +574,9 @@ def errors_of_particles(table: pd.DataFrame) -> pd.DataFrame:
 def main(save: str = "fokker_planck") -> None:
     """The table, the record and the figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
+    densities = study.once(fitted_laws, save=f"{save}_laws")
     study.record(save, study.constants(globals()), claims=claims(table))
-    draw_figures(table, save)
+    draw_figures(table, densities, save)
 
 
 if __name__ == "__main__":

@@ -233,16 +233,19 @@ def slope_error(relative: float) -> float:
     return relative / float(np.linalg.norm(x - x.mean()))
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
-    """Order and constant in S, the joint error, the minimisers, and that the population is one."""
+def claims(table: pd.DataFrame, known: pd.DataFrame) -> list[Claim]:
+    """Order and constant in S, the joint error, the minimisers, and that the population is one.
+
+    `known` is the table of the population.
+    """
     values = doubts(table, "depth", "samples", "replica", trusted=VALUES_ONLY)
     controls = doubts(table, "depth", "samples", "replica")
-    (change, unsure), shown, limit = doubled_points(), summary(table), centre(math.inf)
+    shown, limit = summary(table), known.iloc[0]
     deep = shown[shown["depth"] == math.inf]
     one = 1 / math.sqrt(2 * REPLICAS)  # relative standard error of the root mean square of normal numbers
     every = one / math.sqrt(len(SAMPLES))
     last = table[(table["depth"] == math.inf) & (table["samples"] == SAMPLES[-1])]
-    moved = limit.spread_deviation / limit.spread / 2 / math.sqrt(REPLICAS)
+    moved = limit["spread_deviation"] / limit["spread"] / 2 / math.sqrt(REPLICAS)
     return [
         Claim(
             "S1.1",
@@ -304,9 +307,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "Training on a sample lowers its objective by ½ tr(H⁻¹C)/S below that of the population's minimiser",
             "derived here",
             f"S times the mean over the replicas of E_S(Θ_∞) − min E_S at n = ∞, S = {SAMPLES[-1]}",
-            limit.bias,
+            limit["bias"],
             SAMPLES[-1] * float(last["drop"].mean()),
-            SURE * limit.bias_deviation / math.sqrt(REPLICAS),
+            SURE * limit["bias_deviation"] / math.sqrt(REPLICAS),
             "another mean: the value's second-order error is not that of a quadratic minimum",
             values,
         ),
@@ -316,20 +319,24 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "derived here: the trapezoidal rule of a smooth periodic function",
             f"change of the minimum at depth {DEPTHS[0]} when their number is doubled",
             0.0,
-            change,
+            known["value"].iloc[1] - known["value"].iloc[0],
             1e-12,
             "a change above rounding: the limit in S would be only approximate",
-            unsure,
+            doubts(known, "points", trusted=VALUES_ONLY),
         ),
     ]
 
 
-def doubled_points() -> tuple[float, tuple[str, ...]]:
-    """min E_n over twice as many equally spaced angles, less that over POINTS; and why it cannot be trusted."""
-    net = limits()[DEPTHS[0]]
+def references() -> pd.DataFrame:
+    """What claims need of the population: theory's numbers at n = ∞; minima over POINTS and twice as many points.
+
+    The minima are at the first depth.
+    """
+    limit, net = centre(math.inf), limits()[DEPTHS[0]]
     fine = discrete.minimise(population(2 * POINTS), DEPTHS[0], start=net.control)
-    ends = pd.DataFrame({"points": [POINTS, 2 * POINTS], "status": [str(net.status), str(fine.status)]})
-    return fine.value - net.value, doubts(ends, "points", trusted=VALUES_ONLY)
+    theory = {name: getattr(limit, name) for name in ("bias", "bias_deviation", "spread", "spread_deviation")}
+    ends = {"points": [POINTS, 2 * POINTS], "value": [net.value, fine.value]}
+    return pd.DataFrame(ends | theory | {"status": [str(net.status), str(fine.status)]})
 
 
 def draw_figures(table: pd.DataFrame, save: str) -> None:
@@ -358,7 +365,8 @@ def main(save: str = "many_data") -> None:
     depths = [*DEPTHS, math.inf]
     table = study.sweep(measure, save=save, show=LINE, samples=SAMPLES, replica=range(REPLICAS), depth=depths)
     print(summary(table).to_string(index=False, float_format="{:.4g}".format))
-    study.record(save, study.constants(globals()), claims=claims(table), notes=population(POINTS).notes)
+    known = study.once(references, save=f"{save}_population")
+    study.record(save, study.constants(globals()), claims=claims(table, known), notes=population(POINTS).notes)
     draw_figures(table, save)
 
 

@@ -306,7 +306,7 @@ def shapes() -> pd.DataFrame:
             x = (moved[1:] + moved[:-1]) / 2
             laws = {"density": share / np.diff(moved), "limit": limit(x) if SHAPES[-1] == L else math.nan}
             rows.append(pd.DataFrame({"case": f"{name}, w = {w:g}".replace("-", "−"), "layers": L, "x": x, **laws}))
-    return pd.concat(rows)
+    return pd.concat(rows).round(6)
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
@@ -319,7 +319,7 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([before, after])
 
 
-def figures(table: pd.DataFrame, save: str) -> None:
+def figures(table: pd.DataFrame, densities: pd.DataFrame, save: str) -> None:
     """W₁ against M, against L, errors of finite volumes, and laws behind growing numbers of layers."""
     labels = {"size": "signals M", "y": "W₁(g_M, g), mean over seeds", "limit": "predicted", "curve": ""}
     columns: dict[str, Any] = {"by": "case", "hue": "curve", "lines": ["limit"], "slopes": [-0.5, -1]}
@@ -333,15 +333,16 @@ def figures(table: pd.DataFrame, save: str) -> None:
     labels = {"size": "cells", "y": "L¹ error", "case": "", "slope": "slopes −½, −1, −5"}
     plot.curves(rows, x="size", y="w1", hue="case", lines=["slope"], labels=labels, save=f"{save}_volumes")  # fmt: skip
     labels = {"x": "x", "y": "density of the law", "layers": "layers L =", "limit": "infinitely many"}
-    plot.curves(shapes(), x="x", y="density", by="case", hue="layers", lines=["limit"], logx=None, logy=False,
+    plot.curves(densities, x="x", y="density", by="case", hue="layers", lines=["limit"], logx=None, logy=False,
                 labels=labels, save=f"{save}_law")  # fmt: skip
 
 
 def main(save: str = "mean_field") -> None:
     """The table, the record and the figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
+    densities = study.once(shapes, save=f"{save}_shapes")
     study.record(save, study.constants(globals()), claims=claims(table))
-    figures(table, save)
+    figures(table, densities, save)
 
 
 if __name__ == "__main__":

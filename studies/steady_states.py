@@ -47,6 +47,8 @@ QUICK = {"TIMES": [0, 2, 4, 6, 8, 10], "LATE": [100.0, 10_000.0]}
 ESCAPES = {"sigmoid, w = 1": 1.0, "sigmoid, w = −1": -1.0}
 REPELLING = {"identity, w = 1": "identity", "tanh, w = 1": "tanh"}
 COLUMNS = ["gap", "second"]  # W₁ and W₂
+SHOWN = [0.5, 1.0, 2.0, 4.0]  # times of the distribution functions, beside 0
+REST = "t = ∞, predicted"
 CLOSE = 0.01  # of a steady point, to count as having arrived
 LINE = ["part", "case", "place", "at", "gap", "predicted", "status"]
 
@@ -410,35 +412,21 @@ def claims_outside(parts: dict[str, pd.DataFrame], why: dict[str, tuple[str, ...
 
 
 def distributions() -> pd.DataFrame:
-    """Distribution functions of the signals at some times, and those of the predicted limit."""
+    """For each case and share of the signals the x below which they are: a column for each time, and the limit's."""
     level, found = (np.arange(400) + 0.5) / 400, []
     start = REACH * (2 * level - 1)
-    for case in CASES:
-        goal = np.sort(line(case).destination(start))
-        curves = {f"t = {time:g}": np.sort(flow(case, time, start)) for time in (0.0, 0.5, 1.0, 2.0, 4.0)}
-        found += [
-            pd.DataFrame({"x": x, "level": level, "curve": name, "case": case})
-            for name, x in (curves | {"t = ∞, predicted": goal}).items()
-        ]
-    for case, w in ESCAPES.items():
-        found += [
-            pd.DataFrame(
-                {
-                    "x": flows.flow("sigmoid", w, B, time, start) if time else start,
-                    "level": level,
-                    "curve": f"t = {time:g}",
-                    "case": case,
-                }
-            )
-            for time in (0.0, 0.5, 1.0, 2.0, 4.0)
-        ]
-    return pd.concat(found)
+    for case, (name, w) in (CASES | {case: ("sigmoid", w) for case, w in ESCAPES.items()}).items():
+        columns = {f"t = {time:g}": np.sort(flows.flow(name, w, B, time, start)) for time in SHOWN}
+        columns |= {REST: np.sort(line(case).destination(start))} if case in CASES else {}
+        found.append(pd.DataFrame({"case": case, "level": level, "t = 0": start} | columns))
+    return pd.concat(found).round(6)
 
 
-def draw_figures(table: pd.DataFrame, save: str) -> None:
+def draw_figures(table: pd.DataFrame, shares: pd.DataFrame, save: str) -> None:
     """Laws in time, and their distance from the Diracs, with slopes through the first point that is fitted."""
     labels = {"x": "signal x", "level": "share of signals below x"}
-    plot.laws(distributions(), y="level", by="case", hue="curve", dashed=["t = ∞, predicted"], labels=labels, save=save)
+    curves = shares.melt(["case", "level"], var_name="curve", value_name="x").dropna()
+    plot.laws(curves, y="level", by="case", hue="curve", dashed=[REST], labels=labels, save=save)
     rows = table[(table["part"] == "law") & table["case"].str.startswith("growing")]
     rows = rows.assign(
         place=[
@@ -470,8 +458,9 @@ def draw_figures(table: pd.DataFrame, save: str) -> None:
 def main(save: str = "steady_states") -> None:
     """The table, the record and the figures."""
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(points()))))
+    shares = study.once(distributions, save=f"{save}_distributions")
     study.record(save, study.constants(globals()), claims=claims(table))
-    draw_figures(table, save)
+    draw_figures(table, shares, save)
 
 
 if __name__ == "__main__":

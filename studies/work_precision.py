@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deeplimit import Problem, data, discrete, kernels, peers, plot, shooting, study
+from deeplimit import Problem, data, discrete, kernels, peers, plot, shooting, study, tables
 from deeplimit.control import Layers
 from deeplimit.minimum import Minimum
 from deeplimit.peers import Run, Seen
@@ -180,8 +180,15 @@ def run_adam(problem: Problem, start: Layers, rate: float, budget: float) -> Run
 
 
 @cache
+def load_torch() -> None:
+    """Load what torch loads at its first step, so that no race pays for it."""
+    peers.adam(PROBLEMS[MILD], cold(MILD, 1), rate=0.1, steps=1)
+
+
+@cache
 def first_order(name: str, method: str, start: str, depth: int, budget: float) -> list[Raced]:
     """The runs of a method of first order, the quickest first."""
+    load_torch()
     problem, begin = PROBLEMS[name], warm(name, depth) if start == "warm" else cold(name, depth)
     methods: dict[str, Callable[[], Run]] = {
         TORCH: lambda: peers.torch_lbfgs(problem, begin, tol=TOL, budget=budget),
@@ -460,11 +467,18 @@ def seen_during(race: Raced) -> str:
 
 def traces(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each look at a race, of the part `trace`; our own are the rows of the part `precision`."""
+    tables.require(table, ["trace", "data", "method", "start", "depth"])
     frames = []
     for row in table[table["trace"].notna()].to_dict("records"):
         frame = pd.DataFrame(json.loads(row["trace"]), columns=["seconds", "gradients", "dual"])
         frames.append(frame.assign(part="trace", **{name: row[name] for name in ("data", "method", "start", "depth")}))
     return pd.concat(frames, ignore_index=True)
+
+
+def rates(table: pd.DataFrame) -> dict[str, float]:
+    """Adam's on each problem."""
+    tables.require(table, ["method", "data", "rate"])
+    return dict(table[table["method"] == ADAM].groupby("data")["rate"].first())
 
 
 def thinned(trace: Sequence[Seen]) -> list[Seen]:
@@ -479,10 +493,8 @@ def thinned(trace: Sequence[Seen]) -> list[Seen]:
 
 def main(save: str = "work_precision") -> None:
     """The table, the record and the figure."""
-    peers.adam(PROBLEMS[MILD], cold(MILD, 1), rate=0.1, steps=1)  # loads what torch loads at its first step
     table = study.sweep(measure, save=save, show=LINE, row=range(len(list(cells()))))
-    rates = table[table["method"] == ADAM].groupby("data")["rate"].first().to_dict()
-    study.record(save, study.constants(globals()), threads=torch.get_num_threads(), adam_rates=rates)
+    study.record(save, study.constants(globals()), threads=torch.get_num_threads(), adam_rates=rates(table))
     plot.work(pd.concat([table, traces(table)], ignore_index=True), save=save)
 
 

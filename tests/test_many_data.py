@@ -57,13 +57,13 @@ def rows(module: ModuleType) -> pd.DataFrame:
 
 
 def claim(module: ModuleType, table: pd.DataFrame, name: str) -> Claim:
-    (found,) = [c for c in module.claims(table) if c.id == name]
+    (found,) = [c for c in module.claims(table, module.references()) if c.id == name]
     return found
 
 
 def test_the_study_leaves_table_record_and_figures(folder: Path, table: pd.DataFrame) -> None:
     """One row per number of data, replica and depth, in that order."""
-    files = ["many_data.csv", "many_data.json", "many_data.png", "many_data_replicas.png"]
+    files = [f"many_data{end}" for end in (".csv", ".json", ".png", "_population.csv", "_replicas.png")]
     assert sorted(path.name for path in folder.glob("many_data*")) == files
     assert len(table) == 2 * len(SAMPLES) * REPLICAS
     assert table["status"].str.startswith("converged:").all()
@@ -94,19 +94,19 @@ def test_the_law_of_samples_is_that_of_autograd(study: ModuleType) -> None:
 
 def test_every_claim_is_true(study: ModuleType, table: pd.DataFrame) -> None:
     """At the sizes of the tests, so that the planted errors below are seen to make the difference."""
-    assert {c.id: c.holds for c in study.claims(table)} == {f"S1.{k}": "true" for k in range(1, 8)}
+    assert {c.id: c.holds for c in study.claims(table, study.references())} == {f"S1.{k}": "true" for k in range(1, 8)}
 
 
 def test_an_unsolved_row_leaves_claims_undecided(study: ModuleType, table: pd.DataFrame) -> None:
     """A solver that failed is no evidence; only the population does not rest on samples."""
     broken = table.assign(status=table["status"].where(table["replica"] != 2, "not converged: planted"))
-    assert [c.holds for c in study.claims(broken)] == ["undecided"] * 6 + ["true"]
+    assert [c.holds for c in study.claims(broken, study.references())] == ["undecided"] * 6 + ["true"]
 
 
 def test_samples_on_another_branch_leave_claims_undecided(study: ModuleType, table: pd.DataFrame) -> None:
     """A third of the networks that left the population's branch are no sample of its minimum."""
     jumped = table.assign(status=table["status"].where(table["replica"] % 3 != 0, str(Status.JUMPED)))
-    assert [c.holds for c in study.claims(jumped)] == ["undecided"] * 6 + ["true"]
+    assert [c.holds for c in study.claims(jumped, study.references())] == ["undecided"] * 6 + ["true"]
 
 
 def test_a_population_that_did_not_converge_leaves_claims_undecided(
@@ -118,7 +118,7 @@ def test_a_population_that_did_not_converge_leaves_claims_undecided(
     assert study.reference_status(4) == str(Status.STALLED)
     assert claim(study, table, "S1.7").holds == "undecided"
     broken = table.assign(limit_status=str(Status.STALLED))
-    assert {c.holds for c in study.claims(broken)} == {"undecided"}
+    assert {c.holds for c in study.claims(broken, study.references())} == {"undecided"}
 
 
 @pytest.mark.parametrize("order", [0, 1])

@@ -118,6 +118,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (studies / "wrong.py").write_text("def main(:\n", encoding="utf-8")
     study.write(results / "alpha", table())
     study.write(results / "alpha_more", table()[:2])
+    study.write(results / "alpha_weights", pd.DataFrame({"weight": range(7), "note": "only drawn"}))
     picture(results / "alpha.png")
     picture(results / "alpha_other.png")
     picture(results / "alpha_tree.png")
@@ -125,6 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record: dict[str, Any] = {"study": "alpha", "finished": "2026-03-05T10:00:00+00:00", "commit": "abc1234"}
     record |= {"constants": {"DEPTHS": [1, 2], "NAME": HOSTILE}, "claims": to_records(claim(*c) for c in CLAIMS)}
     record |= {"orders": [{"case": "c0", "order": 0.99961}, {"case": "c1"}], "notes": {"a": []}, "threads": 1}
+    record |= {"tables": {"alpha_weights": "digest of it"}}
     record |= {"certificates": {"c0": {"residual": 1e-12}}, "versions": {"python": "3.11"}, "machine": {"cores": 2}}
     (results / "alpha.json").write_text(json.dumps(record), encoding="utf-8")
     study.write(results / "claims", verify.gather(results))
@@ -244,6 +246,13 @@ def test_a_study_is_told_with_all_it_recorded(page: Page) -> None:
     assert "notes" not in told and "Its 5 claims" in told
 
 
+def test_a_table_that_only_figures_need_is_named_and_not_shown(page: Page, written: str) -> None:
+    """What the record names under `tables` may be many times longer than the rows of the study."""
+    assert "alpha_weights.csv (7 rows)." in page.sections["study-alpha"]
+    assert "Table alpha_weights" not in written
+    assert "only drawn" not in written and "digest of it" not in written
+
+
 def test_a_figure_is_told_by_what_its_study_draws(page: Page) -> None:
     """Axes with their labels, panels and slopes, read off the call; a file that tells itself is believed."""
     alts = [str(image["alt"]) for image in page.all("img")]
@@ -315,7 +324,7 @@ def test_the_ledger_that_was_written_is_the_one_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", ['{"claims": 5}', '{"claims": [{"id": 1}]}', '{"constants": 7, "versions": "v"}', "null"]
+    "record", ['{"claims": 5}', '{"tables": 5}', '{"claims": [{"id": 1}]}', '{"constants": 7, "versions": "v"}', "null"]
 )
 def test_a_strange_record_breaks_nothing(tmp_path: Path, record: str) -> None:
     """Whatever JSON is in it."""

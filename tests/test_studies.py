@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from loading import load
 
-from deeplimit import compare, data, study, verify
+from deeplimit import compare, continuum, data, discrete, execution, optimise, peers, study, sweep, verify
+from deeplimit.meanfield import diffusion, flows, particles
 from deeplimit.problem import Problem
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +66,58 @@ def test_depth_limit_writes_table_record_and_figures(tmp_path: Path, monkeypatch
     assert record["certificates"]["moons"]["residual"] < 1e-6
     assert record["constants"]["DEPTHS"] == [4, 8, 16]
     assert {row["quantity"] for row in record["orders"]} == {*compare.VALUE_GAPS, *compare.CONTROL_GAPS}
+
+
+COMPUTING = [
+    *((sweep.Flow, "forward"), (sweep.Flow, "march"), (optimise, "local_minimum"), (continuum, "minimise")),
+    *((discrete, "minimise"), (discrete, "branch"), (peers, "adam"), (diffusion, "simulate"), (particles, "states")),
+]
+
+
+def refuse(*_: object, **__: object) -> None:
+    """In the place of what computes."""
+    raise AssertionError("drawing computes")
+
+
+def drawn(path: Path, results: Path, patch: pytest.MonkeyPatch, *, quick: bool = False) -> list[Path]:
+    """The figures that a study draws from what is in a folder, where nothing that computes can be called."""
+    for figure in results.glob("*.png"):
+        figure.unlink()
+    for owner, name in COMPUTING:
+        patch.setattr(owner, name, refuse)
+    module = load(path)
+    execution.execute(module.main, vars(module), execution.Options(quick=quick, results=results, draw=True))
+    return list(results.glob("*.png"))
+
+
+def kept(path: Path) -> list[Path]:
+    """The tables of a study's committed results; none where they are of an earlier form of the study."""
+    record = json.loads((ROOT / "results" / f"{path.stem}.json").read_text(encoding="utf-8"))
+    tables = [path.stem, *record.get("tables", {})]
+    whole = "rows" in record and len(tables) > path.read_text(encoding="utf-8").count("study.once(")
+    return [ROOT / "results" / f"{name}.csv" for name in tables] if whole else []
+
+
+@pytest.mark.parametrize("path", [path for path in STUDIES if kept(path)], ids=lambda path: path.stem)
+def test_drawing_committed_results_computes_nothing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a figure or a claim needs beside the rows is in a table that the record names."""
+    for file in kept(path):
+        shutil.copy(file, tmp_path)
+    assert drawn(path, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["fokker_planck", "mean_field", "steady_states"])
+def test_drawing_a_quick_run_computes_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of studies whose figures show more than the rows of the sweep; the same figures, to the pixel, as the run's."""
+    path = ROOT / "studies" / f"{name}.py"
+    module = load(path)
+    execution.execute(module.main, vars(module), execution.Options(quick=True, results=tmp_path))
+    before = {figure: figure.read_bytes() for figure in tmp_path.glob("*.png")}
+    monkeypatch.setattr(flows, "flow", refuse)
+    after = {figure: figure.read_bytes() for figure in drawn(path, tmp_path, monkeypatch, quick=True)}
+    assert after == before
 
 
 @pytest.fixture(scope="module")

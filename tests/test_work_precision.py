@@ -10,11 +10,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from loading import load
 
-from deeplimit import Layers, Problem, data, discrete, peers, shooting, study, verify
+from deeplimit import Layers, Problem, data, discrete, peers, shooting, study, tables, verify
 from deeplimit.control import BLOCKS
 from deeplimit.coordinates import LayerCoordinates
 from deeplimit.energy import DataTerm
@@ -210,6 +211,25 @@ def test_the_study_writes_table_record_and_figure(small: ModuleType, tmp_path: P
     machine = json.loads((tmp_path / "work_precision.json").read_text())["machine"]
     assert {"processor", "cores", "memory_gb"} <= set(machine)
     assert (tmp_path / "work_precision.png").exists()
+
+
+@pytest.mark.parametrize("column", ["rate", "trace"])
+def test_an_older_table_is_told_which_column_it_has_not(small: ModuleType, column: str) -> None:
+    """Drawing it must not end in an error of pandas."""
+    columns = ["part", "data", "method", "start", "depth", "seconds", "rate", "trace"]
+    older = pd.DataFrame(columns=[name for name in columns if name != column])
+    with pytest.raises(tables.TableError, match=f"the table has no column '{column}'"):
+        (small.rates if column == "rate" else small.traces)(older)
+
+
+def test_what_torch_loads_is_loaded_before_the_first_race(small: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every process that races, once."""
+    calls = []
+    monkeypatch.setattr(small.peers, "adam", lambda *_, **__: calls.append("step"))
+    monkeypatch.setattr(small.peers, "torch_lbfgs", lambda *_, **__: calls.append("race"))
+    for depth in (4, 8):
+        small.first_order(small.MILD, small.TORCH, "cold", depth, 1.0)
+    assert calls == ["step", "race", "race"]
 
 
 def test_a_method_that_is_not_installed_is_a_row(small: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,17 @@ def from_csv(path: Path) -> Table:
     return table(path.name, found.columns, found.itertuples(index=False, name=None))
 
 
+def count(path: Path) -> int:
+    """How many rows a table has.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or is no table.
+    """
+    return len(pd.read_csv(path, dtype=str, keep_default_na=False))
+
+
 def from_remark(name: str, remark: Any) -> Table:
     """A remark of a record: a list of mappings and a mapping of mappings by rows, anything else by name and value."""
     if isinstance(remark, Mapping) and remark and all(isinstance(row, Mapping) for row in remark.values()):

@@ -25,7 +25,10 @@ from deeplimit.store import StoreError, write_atomically
 PAGE = "index.html"
 FIRST = 10  # rows of a table that are shown at once
 VERDICTS = ("true", "false", "undecided")
-OWN_KEYS = ("study", "finished", "constants", "claims", "versions", "commit", "machine", "command")  # of every record
+OWN_KEYS = (  # of every record
+    *("study", "finished", "constants", "claims", "tables"),
+    *("versions", "commit", "machine", "command"),
+)
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'"  # of what the browser may load, besides style and script
 UNREADABLE = (StoreError, OSError, ValueError, TypeError, AttributeError, KeyError, SyntaxError)
 
@@ -34,12 +37,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """What the page tells of one study; `problems` are the files that are missing or cannot be read."""
+    """What the page tells of one study.
+
+    `helpers` are the tables that only figures and claims need, as the record names them, with their numbers of rows;
+    `problems` are the files that are missing or cannot be read.
+    """
 
     name: str
     source: source.Source
     record: Mapping[str, Any]
     tables: Sequence[cells.Table]
+    helpers: Mapping[str, int]
     figures: Sequence[figures.Figure]
     problems: Sequence[str]
     verdicts: Mapping[str, int] = field(default_factory=dict)
@@ -259,7 +267,11 @@ def _section(name: str, files: Iterable[Path], studies: Path, ledger: pd.DataFra
     if said is not None and not said.question:
         problems.append(f"{file.name} does not say its question")
     records = [read(_record, path) for path in by_kind[".json"] if path.stem == name]
-    tables = [read(cells.from_csv, path) for path in by_kind[".csv"]]
+    record = next(filter(None, records), {})
+    kept = record.get("tables")
+    beside = [path for path in by_kind[".csv"] if isinstance(kept, dict) and path.stem in kept]
+    tables = [read(cells.from_csv, path) for path in by_kind[".csv"] if path not in beside]
+    counts = {path.name: read(cells.count, path) for path in beside}
     drawn = [read(figures.figure, path, _alt(path, name, found)) for path in by_kind[".png"]]
     for kind, there in (("record", records), ("table", by_kind[".csv"]), ("figure", by_kind[".png"])):
         if not there:
@@ -268,8 +280,9 @@ def _section(name: str, files: Iterable[Path], studies: Path, ledger: pd.DataFra
     return Section(
         name,
         found,
-        next(filter(None, records), {}),
+        record,
         [table for table in tables if table is not None],
+        {helper: rows for helper, rows in counts.items() if rows is not None},
         [figure for figure in drawn if figure is not None],
         problems,
         {verdict: int((own == verdict).sum()) for verdict in VERDICTS},
