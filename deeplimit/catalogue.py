@@ -133,6 +133,33 @@ def plain(name: str) -> str:
     return stem
 
 
+def table(name: str, folder: Path | None = None, results: Path | None = None) -> Path:
+    """Where the table of a study lies, or that of a sweep without a study; without suffix.
+
+    Parameters
+    ----------
+    name
+        Of the study or of the table, or the study's file.
+    folder
+        Of the studies; by default as for `entries`.
+    results
+        Of the tables; by default where `deeplimit run` puts those of the study, or ./results.
+
+    Raises
+    ------
+    CatalogueError
+        If there is neither such a study nor such a table.
+    """
+    stem, known = plain(name), {} if name.endswith(".py") else {entry.name: entry for entry in entries(folder)}
+    if results is None and (stem in known or name.endswith(".py")):
+        return store.results_of(find(name, folder).path.parent) / stem
+    places = [results] if results else [store.results_of(home(folder)), *([] if folder else [store.RESULTS])]
+    saves = [place / stem for place in places if store.results_path(place / stem, ".csv").exists()]
+    if not saves and not name.endswith(".py"):
+        find(name, folder)  # a name that is none is told as such
+    return next(iter(saves), places[0] / stem)
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -155,7 +182,11 @@ def state(name: str, results: Path) -> str:
     if not record:
         return "table without a record" if table.exists() else "not run yet"
     verdicts = [str(claim.get("holds", "")) for claim in record.get("claims", [])]
+    if departure := store.departure(save, record):
+        return f"{departure}, claims undecided: {store.NOT_JUDGED}" if verdicts else departure
     words = [f"finished {record.get('finished', '')[:10]}"]
+    if record.get("failed"):
+        words.append(f"{record['failed']} of {record.get('rows')} rows failed")
     if verdicts:
-        words.append(f"{verdicts.count('true')} of {len(verdicts)} claims true")
+        words.append(f"{verdicts.count('true')} of {len(verdicts)} claim{'s' * (len(verdicts) != 1)} true")
     return ", ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import shutil
@@ -66,6 +67,10 @@ def _end(message: object, status: int = WRONG) -> NoReturn:
     sys.exit(status)
 
 
+def _studies(count: int) -> str:
+    return "1 study" if count == 1 else f"{count} studies"
+
+
 def _found(name: str, studies: Path | None) -> Entry:
     from deeplimit import catalogue
 
@@ -95,7 +100,7 @@ def list_(studies: Studies = None, results: Results = None) -> None:
     for entry in found:
         print(f"{entry.name:<{width}}  {entry.question or '(no question in its docstring)'}")
         print(f"{'':<{width}}  {catalogue.state(entry.name, folder)}")
-    print(f"{len(found)} studies; `deeplimit run NAME` runs one, results are in {folder}")
+    print(f"{_studies(len(found))}; `deeplimit run NAME` runs one, results are in {folder}")
 
 
 @app.command()
@@ -116,8 +121,15 @@ def run(
 
     chosen = [_found(name, studies) for name in names]
     options = execution.Options(quick, tuple(assignments or ()), results, jobs, cluster, force)
+    status = 0
     for entry in chosen:
-        _execute(entry, options)
+        try:
+            _execute(entry, options)
+        except SystemExit as end:
+            if end.code != FAILED:
+                raise
+            status = FAILED  # of this study, and the others are run
+    sys.exit(status)
 
 
 @app.command()
@@ -172,9 +184,7 @@ def table(
     from deeplimit import catalogue, store, tables
 
     try:
-        save = _results(results, studies) / catalogue.plain(name)
-        if not store.results_path(save, ".csv").exists() and not name.endswith(".py"):
-            catalogue.find(name, studies)  # a name that is none is told as such
+        save = catalogue.table(name, studies, results)
         found = store.read(save)
         if orders and form != "csv":
             found = tables.with_orders(found, store.read_record(save).get("axes", []))
@@ -189,6 +199,8 @@ def table(
             print(tables.text(shown, form))
     except (catalogue.CatalogueError, store.StoreError, tables.TableError) as error:
         _end(error)
+    if not len(shown):
+        print("no rows", file=sys.stderr)
 
 
 @app.command()
@@ -216,7 +228,7 @@ def verify(
         folder.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         _end(error)
-    print(f"{len(files)} studies, {jobs} at a time, into {folder}", flush=True)
+    print(f"{_studies(len(files))}, {jobs} at a time, into {folder}", flush=True)
 
     def report(line: str) -> None:
         print(line, flush=True)
@@ -261,8 +273,15 @@ def claim(
     for wanted in ids:
         found = table[(table["id"] == wanted) | table["id"].str.startswith(f"{wanted}.")]
         if not len(found):
-            _end(f"there is no claim {wanted!r}; an id is like {table['id'].iloc[0] if len(table) else 'T3.1'}")
+            _end(f"there is no claim {wanted!r}; {_id_like(wanted, list(table['id']))}")
         print(*(verify.in_full(row) for _, row in found.iterrows()), sep="\n\n")
+
+
+def _id_like(wanted: str, ids: list[str]) -> str:
+    """The id of a claim or of a part that is nearest, or else an example of one."""
+    known = [*ids, *(id_.split(".")[0] for id_ in ids)]
+    close = difflib.get_close_matches(wanted.upper(), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"an id is like {ids[0] if ids else 'T3.1'}"
 
 
 @app.command()

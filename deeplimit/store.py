@@ -24,6 +24,7 @@ ROWS = ".rows"
 FLOATS = "%.17g"  # reads back bit for bit
 UNWRITABLE = "backslashreplace"  # what happens to half a character, as a path of undecodable bytes has it
 MOST_SHOWN = 60  # characters of a value in a message
+NOT_JUDGED = "the table is not the one that was judged"
 
 # What a record has where this package reads it; each may be missing, as in records of earlier versions.
 RECORD: Mapping[str, Callable[[Any], bool]] = {
@@ -68,7 +69,10 @@ def results_of(studies: Path) -> Path:
     """
     if studies.resolve() == imports.PACKAGE / "studies":
         return RESULTS
-    return (studies.parent if studies.name == "studies" else studies) / RESULTS
+    whole = Path(os.path.abspath(studies))  # that of "." has a name
+    if whole.name != "studies":
+        return studies / RESULTS
+    return (studies.parent if studies.name == "studies" else whole.parent) / RESULTS
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -184,6 +188,25 @@ def digest_of(text: str) -> str:
 def digest(path: Path) -> str:
     """The fingerprint of a file's bytes; empty where there is none."""
     return canonical.digest(path.read_bytes()) if path.is_file() else ""
+
+
+def departure(save: str | Path, record: Mapping[str, Any]) -> str:
+    """How a table departs from the one that its record was made from, such as "unfinished, 3 of 7 rows".
+
+    Empty where it does not, and where the record is of an earlier version, which has no fingerprint of its table.
+    """
+    path, rows = results_path(save, ".csv"), record.get("rows")
+    try:
+        if record.get("table") in (None, digest(path)):
+            return ""
+        count = len(read(save)) if path.exists() else None
+    except (StoreError, OSError):
+        return f"{path.name} cannot be read"
+    if count is None:
+        return f"{path.name} is missing"
+    if isinstance(rows, int) and count < rows:
+        return f"unfinished, {count} of {rows} rows"
+    return f"{path.name} was changed since"
 
 
 def plain(value: Any) -> Any:

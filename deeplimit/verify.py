@@ -14,10 +14,11 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -127,6 +128,7 @@ def gather(results: Path, runs: Iterable[Run] = (), studies: Iterable[str] | Non
     """The ledger: the claims of the records in a folder, and an undecided row for each run that left none.
 
     A record older than the run of its study is passed over: a study that fails does not keep the claims of another run.
+    Claims are undecided where the table is not the one that the record was made from, as after an interrupted run.
     What cannot be read, and what claims an id that is taken, becomes an undecided row as well.
 
     Parameters
@@ -151,9 +153,17 @@ def gather(results: Path, runs: Iterable[Run] = (), studies: Iterable[str] | Non
 
 def _recorded(path: Path) -> list[Claim]:
     try:
-        return claims.from_records(json.loads(path.read_text(encoding="utf-8")).get("claims", []))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found, why = claims.from_records(record.get("claims", [])), _departure(path, record)
+        return [replace(claim, doubts=(*claim.doubts, why)) for claim in found] if why else found
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         return [_missing(path.stem, f"{path.name} is not the record of a study: {error}")]
+
+
+def _departure(path: Path, record: Mapping[str, Any]) -> str:
+    """Why the claims of a record cannot be told of the table beside it; empty where they can."""
+    how = store.departure(path.with_suffix(""), record)
+    return f"{store.NOT_JUDGED}: {how}" if how else ""
 
 
 def _unique(claim: Claim, study: str, taken: set[str]) -> Claim:
@@ -197,7 +207,7 @@ def lines(table: pd.DataFrame) -> list[str]:
         if row["holds"] == "false":
             text.append(f"{'':8}{row['study']}, {row['quantity']}: falsified by {row['falsified_by']}")
     counts = ", ".join(f"{(table['holds'] == verdict).sum()} {verdict}" for verdict in ("true", "false", "undecided"))
-    return [*text, f"{len(table)} claims: {counts}"]
+    return [*text, f"{len(table)} claim{'s' * (len(table) != 1)}: {counts}"]
 
 
 def in_full(claim: pd.Series) -> str:
@@ -214,7 +224,7 @@ def in_full(claim: pd.Series) -> str:
 
 
 def read(results: Path) -> pd.DataFrame:
-    """The ledger as it was written.
+    """The ledger as it was written, but that claims whose table is no longer the one that was judged are undecided.
 
     Raises
     ------
@@ -231,7 +241,20 @@ def read(results: Path) -> pd.DataFrame:
     if len(found) and (missing or texts):
         what = f"it has no {missing[0]}" if missing else f"its {texts[0]} is no number"
         raise StoreError(f"{path} is not the ledger ({what}); `deeplimit verify` writes it")
-    return found
+    return _withheld(found, results) if len(found) else found
+
+
+def _withheld(table: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """The ledger without the verdicts of tables that are not the judged ones."""
+    for path in sorted(results.glob("*.json")):
+        of_study = (table["study"] == path.stem) & (table["holds"] != "undecided")
+        try:
+            why = _departure(path, store.read_record(path.with_suffix(""))) if of_study.any() else ""
+        except StoreError:
+            continue
+        if why:
+            table.loc[of_study, ["holds", "reason"]] = "undecided", why
+    return table
 
 
 def inserted(page: str, table: pd.DataFrame, *, summary: bool = False) -> str:

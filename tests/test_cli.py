@@ -71,7 +71,7 @@ def test_list_shows_question_and_state(home: Path) -> None:
     assert any(line.startswith("depth_limit ") for line in lines)
     assert called("run", "halves").exit_code == 0
     assert "finished 2" in called("list", "--studies", "studies").output
-    assert "1 studies" in called("list", "--studies", "studies").output
+    assert "1 study;" in called("list", "--studies", "studies").output
 
 
 def test_run_by_name_by_file_and_by_python_are_the_same(home: Path) -> None:

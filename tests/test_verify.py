@@ -76,7 +76,7 @@ def test_all_claims_true_is_success(tmp_path: Path) -> None:
     code, output, table = command(tmp_path)
     assert code == 0, output
     assert table["id"].tolist() == ["T1.1"] and table["study"].tolist() == ["one"]
-    assert "1 claims: 1 true, 0 false, 0 undecided" in output
+    assert "1 claim: 1 true, 0 false, 0 undecided" in output
     assert not list((tmp_path / "out").glob("*.log"))
 
 

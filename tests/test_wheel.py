@@ -132,7 +132,7 @@ def test_the_command_lists_its_own_studies_and_those_of_the_folder(environment: 
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "own.py").write_text(STUDY)
     assert called(environment, tmp_path, "list").splitlines()[-1].startswith(f"{len(shipped) + 1} studies;")
-    assert called(environment, tmp_path, "list", "--studies", "studies").splitlines()[-1].startswith("1 studies;")
+    assert called(environment, tmp_path, "list", "--studies", "studies").splitlines()[-1].startswith("1 study;")
 
 
 def test_a_study_runs_with_the_installed_package(environment: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from deeplimit import claims, verify
+from deeplimit import claims, store, verify
 from deeplimit.report import cells, figures, source
 from deeplimit.store import StoreError, write_atomically
 
@@ -113,7 +113,7 @@ def render(results: Path, studies: Path) -> str:
     """The text of the page."""
     owners = owned(results, studies)
     ledger, problems = read_ledger(results)
-    sections = [_section(name, files, studies, ledger) for name, files in sorted(owners.items())]
+    sections = [_section(name, files, results, studies, ledger) for name, files in sorted(owners.items())]
     for section in sections:
         problems += [f"{section.name}: {problem}" for problem in section.problems]
     environment = Environment(
@@ -248,7 +248,7 @@ def _line(row: pd.Series) -> dict[str, Any]:
     }
 
 
-def _section(name: str, files: Iterable[Path], studies: Path, ledger: pd.DataFrame) -> Section:
+def _section(name: str, files: Iterable[Path], results: Path, studies: Path, ledger: pd.DataFrame) -> Section:
     problems: list[str] = []
 
     def read(what: Callable[..., T], path: Path, *more: Any) -> T | None:
@@ -276,6 +276,9 @@ def _section(name: str, files: Iterable[Path], studies: Path, ledger: pd.DataFra
     for kind, there in (("record", records), ("table", by_kind[".csv"]), ("figure", by_kind[".png"])):
         if not there:
             problems.append(f"there is no {kind}")
+    record = next(filter(None, records), {})
+    if departure := store.departure(results / name, record):
+        problems.append(f"{store.NOT_JUDGED}: {departure}")
     own = ledger[ledger["study"] == name]["holds"]
     return Section(
         name,
