@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from deeplimit import cli, study
+from deeplimit import cli, study, verify
 
 STUDY = '''"""Does the half shrink?
 
@@ -253,3 +253,142 @@ def test_verify_and_run_put_results_into_the_same_folder(home: Path) -> None:
     assert (home / "mine" / "results" / "claims.csv").exists()
     assert (home / "results" / "claims.csv").read_text() == "theirs"
     assert "finished 2" in called("list", "--studies", "mine").output
+
+
+CLAIM = "claims=[Claim('X1.1', 'a', 'b', 'c', 1, 1, 0, 'd')]"
+CLAIMING = STUDY.replace("DEPTHS =", "from deeplimit.claims import Claim\n\nDEPTHS =", 1).replace(
+    "constants(globals())", f"constants(globals()), {CLAIM}"
+)
+STOPPED = '    if depth == 32:\n        raise KeyboardInterrupt\n    return {"value_gap"'
+
+
+def test_an_interrupted_run_withholds_the_verdicts_of_the_run_before(home: Path) -> None:
+    """The record is of three rows, the table has two: neither list, claim, ledger nor report calls it finished."""
+    path, folder = home / "studies" / "halves.py", home / "results"
+    path.write_text(CLAIMING)
+    assert called("run", "halves").exit_code == 0
+    verify.write(folder / "claims", verify.gather(folder))
+    assert "1 of 1 claim true" in called("list").output
+    assert "  true" in called("claim", "X1.1").output
+    path.write_text(CLAIMING.replace('    return {"value_gap"', STOPPED))
+    assert called("run", "halves", "--force").exit_code == 130
+    assert len(study.read(folder / "halves")) == 2 and (folder / "halves.json").exists()
+    said = "unfinished, 2 of 3 rows"
+    line = called("list").output.splitlines()[1]
+    assert line.strip() == f"{said}, claims undecided: the table is not the one that was judged"
+    why = f"the table is not the one that was judged: {said}"
+    assert f"  undecided, because {why}" in called("claim", "X1.1").output
+    assert "1 claim: 0 true, 0 false, 1 undecided" in called("ledger").output
+    assert verify.gather(folder)[["holds", "reason"]].to_numpy().tolist() == [["undecided", why]]
+    assert called("report").exit_code == 0
+    page = (folder / "index.html").read_text()
+    assert f"halves: {why}" in page and "<b>0</b> true" in page and "<b>1</b> undecided" in page
+    path.write_text(CLAIMING)
+    assert called("run", "halves").exit_code == 0
+    assert "1 of 1 claim true" in called("list").output and "  true" in called("claim", "X1.1").output
+
+
+def test_a_record_without_its_table_and_one_of_an_earlier_version(home: Path) -> None:
+    """The one tells that it is missing or was changed, the other, which has no digest, stays as it was."""
+    (home / "studies" / "halves.py").write_text(CLAIMING)
+    called("run", "halves")
+    table, record = home / "results" / "halves.csv", home / "results" / "halves.json"
+    good = table.read_text()
+    table.write_text(good.replace("0.375", "0.376"))
+    assert "halves.csv was changed since, claims undecided" in called("list").output
+    table.write_text(good[:-3])
+    assert "halves.csv cannot be read, claims undecided" in called("list").output
+    table.unlink()
+    assert "halves.csv is missing, claims undecided" in called("list").output
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({name: value for name, value in content.items() if name != "table"}))
+    assert "1 of 1 claim true" in called("list").output
+
+
+def test_a_table_is_found_where_the_run_has_put_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, by relative and by absolute path, in a folder of any name and in the folder studies itself."""
+    (home / "mine").mkdir()
+    (home / "mine" / "own.py").write_text(STUDY)
+    for name in ("own", "halves"):
+        (home / "results").mkdir(exist_ok=True)
+        (home / "results" / f"{name}.csv").write_text("another\n1\n")
+    assert called("run", "mine/own.py").exit_code == 0
+    called("run", "halves", "--force")
+    assert (home / "mine" / "results" / "own.csv").exists()
+    for words in (["mine/own.py"], [str(home / "mine" / "own.py")], ["own", "--studies", "mine"], ["halves"]):
+        assert called("table", *words).output.split()[:2] == ["depth", "value_gap"], words
+    monkeypatch.chdir(home / "studies")
+    for words in (["halves.py"], ["halves", "--studies", "."]):
+        assert called("table", *words).output.split()[:2] == ["depth", "value_gap"], words
+
+
+def test_a_table_without_a_study_is_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a sweep in a notebook, with and without a folder studies beside it; no name leads out."""
+    (home / "elsewhere" / "results").mkdir(parents=True)
+    (home / "elsewhere" / "results" / "mine.csv").write_text("k,one\n0,1\n")
+    (home / "elsewhere" / "outside.csv").write_text("k,one\n0,1\n")
+    monkeypatch.chdir(home / "elsewhere")
+    assert called("table", "mine").output.split() == ["k", "one", "0", "1"]
+    (home / "elsewhere" / "studies").mkdir()
+    assert called("table", "mine").output.split() == ["k", "one", "0", "1"]
+    assert "there is no study 'other'" in called("table", "other").stderr
+    assert "a study is named by" in called("table", "../outside").stderr
+
+
+def test_failed_rows_are_told_by_the_last_line_the_status_and_the_list(home: Path) -> None:
+    """The others are kept, the next study is run, and once the row succeeds all is well."""
+    path = home / "studies" / "halves.py"
+    (home / "studies" / "other.py").write_text(STUDY)
+    path.write_text(STUDY.replace("    return {", "    assert depth != 16, 'planted'\n    return {"))
+    done = called("run", "halves", "other")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == f"1 of 3 rows failed, tracebacks in {home / 'results' / 'halves.failed'}"
+    assert (home / "results" / "halves.failed" / "1.txt").exists() and (home / "results" / "other.json").exists()
+    assert "1 of 3 rows failed" in called("list").output.splitlines()[1]
+    path.write_text(STUDY)
+    assert called("run", "halves").exit_code == 0
+    assert "failed" not in called("list").output.splitlines()[1]
+
+
+def test_the_reason_of_a_failed_row_is_named_when_main_fails_after_it(home: Path) -> None:
+    """A figure of a column that no row has is not what went wrong first."""
+    path = home / "studies" / "halves.py"
+    path.write_text(STUDY.replace("    return {", "    raise ValueError('planted')\n    return {"))
+    done = called("run", "halves")
+    assert done.exit_code == 1 and done.stderr.startswith("halves failed: TableError: the table has no column")
+    assert "; 3 of 3 rows failed before, the first: ValueError: planted (traceback in" in done.stderr
+
+
+def test_a_changed_study_is_told_as_such(home: Path) -> None:
+    """By run, and by plot where the rows are those of other constants."""
+    done = called("run", "halves", "--set", "DEPTHS=[8]")
+    assert "changed by --set, not the study itself: DEPTHS = [8]; its claims may fail\n" in done.output
+    done = called("plot", "halves")
+    hint = "halves.csv has 1 of 3 rows: run the study first, or draw with the same --set or --quick as that run\n"
+    assert done.exit_code == 1 and done.stderr.endswith(hint)
+    assert called("plot", "halves", "--set", "DEPTHS=[8]").exit_code == 0
+
+
+def test_a_study_goes_on_when_nobody_reads_what_it_prints(home: Path) -> None:
+    """As behind `| head`: the reader is gone before the first row, and all rows, record and figure are there."""
+    for words in ([sys.executable, "studies/halves.py"], [sys.executable, "-m", "deeplimit.cli", "run", "halves"]):
+        with subprocess.Popen([*words, "--force"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 0
+        assert len(study.read(home / "results" / "halves")) == 3
+        for suffix in (".json", ".png"):
+            (home / "results" / f"halves{suffix}").unlink()
+
+
+def test_a_claim_in_small_letters_and_a_query_without_rows(home: Path) -> None:
+    """The id that is meant; that no row fits is said beside the output, which stays a table."""
+    (home / "studies" / "halves.py").write_text(CLAIMING)
+    called("run", "halves")
+    verify.write(home / "results" / "claims", verify.gather(home / "results"))
+    assert called("claim", "x1.1").stderr == "there is no claim 'x1.1'; did you mean X1.1?\n"
+    assert called("claim", "x1").stderr == "there is no claim 'x1'; did you mean X1?\n"
+    done = called("table", "halves", "--query", "depth > 2000", "--format", "json")
+    assert done.exit_code == 0 and json.loads(done.stdout) == [] and done.stderr == "no rows\n"
+    assert called("table", "halves").stderr == ""
