@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import exp, expm1
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from torch.nn.functional import logsigmoid
 
 from deeplimit import checks, differences
 
-_PROBE = torch.arange(-20, 21, dtype=torch.float64) * 0.3  # where twins of σ are compared
+_PROBE = torch.arange(-20, 21, dtype=torch.float64) * 0.3  # where twins of σ are compared when it is made
+_TWINS = ("value", "first", "second")  # what the arrays are twins of; the scalar is one of the first of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,8 @@ class Activation:
     Raises
     ------
     ValueError
-        If an activation with kinks has no `smoothed`, or `scalar` or `arrays` are other functions.
+        If an activation with kinks has no `smoothed`, or `scalar` or `arrays` are other functions: they are compared
+        at 41 places of [−6, 6], and at many more by `register`.
     """
 
     name: str
@@ -89,11 +92,7 @@ class Activation:
             )
         if self.arrays is not None and len(self.arrays) != 3:
             raise ValueError(f"arrays of activation {self.name!r} must be three, σ, σ' and σ'', got {len(self.arrays)}")
-        twins = {"scalar": (self.scalar and np.vectorize(self.scalar),), "arrays": self.arrays or ()}
-        for name, functions in twins.items():
-            for function, original in zip(functions, (self.value, self.first, self.second), strict=False):
-                if function is not None and not _same(function(_PROBE.numpy()), original(_PROBE)):
-                    raise ValueError(f"activation {self.name!r} has {name} of another function than it is")
+        _check_twins(self, _PROBE)
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r})"
@@ -103,9 +102,55 @@ class Activation:
         return self.value(z)
 
 
-def _same(twin: np.ndarray, original: Tensor) -> bool:
-    """Up to rounding, of each number and where large ones cancel."""
-    return np.allclose(twin, original, rtol=1e-12, atol=1e-14 * float(original.abs().max()))
+def _check_twins(activation: Activation, z: Tensor) -> None:
+    """`scalar` and `arrays` against value, first and second, where these are finite."""
+    originals = [getattr(activation, name)(z) for name in _TWINS]
+    scalar = activation.scalar and np.vectorize(activation.scalar, otypes=[float])
+    for twin, functions in (("scalar", (scalar,)), ("arrays", activation.arrays or ())):
+        for function, name, original in zip(functions, _TWINS, originals, strict=False):
+            if function is None:
+                continue
+            finite = original.isfinite()
+            found = _twin(activation, twin, function, z[finite])
+            condition = z * (originals[1] if name == "value" else originals[2])
+            place = _difference(z[finite], found, original[finite], condition[finite])
+            if place is not None:
+                raise ValueError(
+                    f"activation {activation.name!r} has {twin} of another function than it is: at z = "
+                    f"{z[finite][place]:g} it gives {found[place]:.10g}, where {name} is {original[finite][place]:.10g}"
+                )
+
+
+def _twin(activation: Activation, twin: str, function: Callable[..., np.ndarray], z: Tensor) -> Tensor:
+    """What a twin gives, as a tensor of the shape of z."""
+    try:
+        with np.errstate(all="ignore"):
+            found = np.asarray(function(z.numpy().copy()), dtype=float)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(
+            f"{twin} of activation {activation.name!r} must be finite for |z| ≤ {z.abs().max():g} where value, first "
+            f"and second are, but it raises {type(error).__name__}: {error}"
+        ) from error
+    if found.shape != z.shape:
+        raise ValueError(
+            f"{twin} of activation {activation.name!r} must keep the shape {tuple(z.shape)}, got {found.shape}"
+        )
+    return torch.from_numpy(found)
+
+
+def _difference(z: Tensor, twin: Tensor, original: Tensor, condition: Tensor) -> int | None:
+    """Where two functions differ beyond rounding: of each number, of z, and where large numbers cancel."""
+    rounding = 1e-12 * original.abs() + 1e-14 * _size(z, original) + 1e-15 * condition.abs().nan_to_num(0, 0, 0)
+    beyond = ((twin - original).abs() - rounding).nan_to_num(math.inf)
+    place = int(beyond.argmax())
+    return None if beyond[place] <= 0 else place
+
+
+def _size(z: Tensor, values: Tensor) -> Tensor:
+    """At every z the largest |value| at places t with |t| ≤ |z| + 1: what numbers that cancel may have been."""
+    distance, order = z.abs().sort()
+    largest = values.abs().nan_to_num(0, 0, 0)[order].cummax(0).values
+    return largest[torch.searchsorted(distance, z.abs() + 1, right=True) - 1]
 
 
 # In all that follows s(−z) stands for 1 − s(z), s the logistic sigmoid: the difference would lose the tail.
@@ -414,18 +459,31 @@ NEAR = 2 * differences.REACH  # distance from a kink within which nothing is loo
 STEP = 2.0**-12  # between the places of σ'' that Lip σ'' is compared with
 SIDE = 2.0**-20  # step of the slopes on both sides of what may be a kink
 SLACK = 1e-9  # of a constant, relative
+TINY = 1e-6  # jump, beside the largest value, that nobody means
+WIDTHS = (0.1, 0.01)  # of `smoothed`
+DISTANCE = 10.0  # from σ to a smoothed one, in widths, for a Lipschitz constant of 1
+FAR = torch.tensor(  # |z| where twins are compared as well
+    [6.7, 9.1, 13.3, 21.7, 36.1, 70.3, 150.7, 299.3, 371.9, 522.7, 700.0], dtype=torch.float64
+)
 
 
 def register(activation: Activation, *, replace: bool = False) -> Activation:
     """Make an activation known by its name, after a check of its derivatives and constants.
 
-    On [−6, 6] σ must be continuous, with no kinks but those it names, and where it says that it is smooth, σ'' must be
-    continuous. At 2193 places away from kinks σ' and σ'' must be what differences of σ and of σ' give, to a relative
-    1e-9 or to the rounding of the differences, and what it says about its constants must hold.
+    On [−6, 6] σ must be continuous, its slope must jump at the kinks it names alone, and where it says that it is
+    smooth, σ'' must be continuous: of 2193 places no two neighbours may have a jump between them. At these places, away
+    from kinks, σ' and σ'' must be what differences of σ and of σ' give, to a relative 1e-9 or to the rounding of the
+    differences, and what it says about its constants must hold. There, and at 22 places with 6 < |z| ≤ 700, `scalar`
+    and `arrays` must be σ, σ' and σ'' to rounding. For the widths 0.1 and 0.01 `smoothed` must give smooth activations
+    that pass all this, at most 10 × width × max(1, Lip σ) from σ, and for 0.01 at most half as far as for 0.1.
 
-    Not found are constants that are larger than need be, jumps below 1e-4 of the size of a function, jumps of the third
-    derivative, and what is wrong only outside [−6, 6] or between the places. A smooth function that turns within less
-    than 1e-5 is refused: its differences are not those of a smooth one.
+    The rounding at z is taken to be that of numbers as large as σ and zσ' are at places t with |t| ≤ |z| + 1, so that
+    what cancels there, as in 1 − tanh², may have been as large.
+
+    Not found are constants that are larger than need be, jumps below 1e-4 of the size of a function, several jumps
+    between two neighbours that cancel, jumps of the third derivative, and what else is wrong only outside [−6, 6] or
+    between the places. A smooth function that turns within less than 1e-5 is refused: its differences are not those of
+    a smooth one.
 
     Parameters
     ----------
@@ -463,6 +521,7 @@ def check(activation: Activation) -> None:
                 f"{name} of activation {activation.name!r} must keep shape and type, here {z.dtype} of shape "
                 f"{tuple(z.shape)}, got {got}"
             )
+    _check_twins(activation, torch.cat([z, FAR, -FAR]))
     _check_continuity(activation, z, kinks)
     _check_derivative(activation, "first", "value", z)
     _check_derivative(activation, "second", "first", _away(z, _bends(activation, z, kinks), NEAR))
@@ -475,6 +534,48 @@ def check(activation: Activation) -> None:
             raise ValueError(
                 f"{name} of activation {activation.name!r} is {getattr(activation, name)}, but {bool(holds)} is right"
             )
+    if activation.smoothed is not None:
+        _check_smoothed(activation, z)
+
+
+def _check_smoothed(activation: Activation, z: Tensor) -> None:
+    """Smooth activations that pass the check themselves, and come as close as their widths."""
+    value, distances = activation.value(z), []
+    steepest = max(1.0, float(activation.first(z).abs().max()))
+    for width in WIDTHS:
+        name = f"smoothed of activation {activation.name!r} at width {width:g}"
+        smoothed = _smoothed(activation, width, name)
+        apart = (smoothed.value(z) - value).abs()
+        place = int(apart.argmax())
+        if apart[place] > DISTANCE * width * steepest:
+            raise ValueError(
+                f"{name} must be within {DISTANCE:g} × width of value, times its Lipschitz constant where that is more "
+                f"than 1, but differs by {apart[place]:.6g} at z = {z[place]:g}"
+            )
+        distances.append(float(apart[place]))
+    if distances[1] > distances[0] / 2 + SLACK * float(value.abs().max()):
+        raise ValueError(
+            f"smoothed of activation {activation.name!r} must tend to value as the width falls, but its distance is "
+            f"{distances[0]:.6g} for a width of {WIDTHS[0]:g} and {distances[1]:.6g} for {WIDTHS[1]:g}"
+        )
+
+
+def _smoothed(activation: Activation, width: float, name: str) -> Activation:
+    """The smoothed one, checked like any other."""
+    assert activation.smoothed is not None
+    try:
+        smoothed: Any = activation.smoothed(width)
+    except Exception as error:
+        raise ValueError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(smoothed, Activation):
+        raise TypeError(f"{name} must be an Activation, got {type(smoothed).__name__}")
+    if not smoothed.smooth:
+        raise ValueError(f"{name} must be smooth")
+    try:
+        check(replace(smoothed, smoothed=None))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    return smoothed
 
 
 def _away(z: Tensor, places: Tensor, distance: float) -> Tensor:
@@ -533,13 +634,15 @@ def _jump(f: Callable[[Tensor], Tensor], left: Tensor, right: Tensor) -> str:
     jumps = f(right) - f(left)
     place = int(jumps.abs().argmax())
     where = round(float(left[place] + right[place]) / 2, 6) + 0.0  # not -0
-    return f"jumps by {jumps[place]:.3g} at z = {where:g}"
+    tiny = jumps[place].abs() < TINY * f(CHECKED).abs().nan_to_num(0, 0, 0).max()
+    remark = ", as where a formula or the precision changes (a threshold, 32-bit numbers)" if tiny else ""
+    return f"jumps by {jumps[place]:.3g} at z = {where:g}{remark}"
 
 
 def _check_derivative(activation: Activation, name: str, of: str, z: Tensor) -> None:
     """One derivative against differences of the function that it should be that of."""
     given, f = getattr(activation, name)(z), getattr(activation, of)
-    size = (f(z).abs() + (z * given).abs()).nan_to_num(0, 0, 0).max()
+    size = _size(z, f(z).abs() + (z * given).abs())
     wanted, error = differences.derivative(lambda t: f(z + t[:, None]), size)
     if (place := differences.worst(given, wanted, error)) is not None:
         raise ValueError(

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid, one_hot
 
@@ -198,21 +200,23 @@ BUILT_IN = tuple(LOSSES)
 CHECKED = 64  # rows at which derivatives are looked at
 SIZES = (1, 3)  # numbers of columns of labels
 SPREAD = 3.0  # standard deviation of their z
+REACH, PARTS = 3.0, 16  # of the segments on which the gradient must not jump, and how many parts they are split into
 SEED = 0
 
 
-def register(loss: Loss, *, y: Tensor | None = None, replace: bool = False) -> Loss:
+def register(loss: Loss, *, y: Tensor | ArrayLike | None = None, replace: bool = False) -> Loss:
     """Make a loss known by its name, after a check of its derivatives.
 
     At normal z of standard deviation 3 and in normal directions v, gradient · v must be what differences of the value
     give, and product what differences of the gradient give, to a relative 1e-9 or to the rounding of the differences.
-    What is wrong at other z or for other labels alone is not found.
+    On the segments from z − 3v to z + 3v the gradient must not jump: hinge, L¹ and quantile losses are refused. What is
+    wrong at other z or for other labels alone is not found, nor are jumps of the second derivatives (Huber's loss).
 
     Parameters
     ----------
     y
-        Labels (S, m) to check with; by default 0 and 1 by turns in one column, and unit vectors in three, of which
-        `labels` must admit one.
+        Labels (S, m) to check with, a tensor or what makes one, taken as 64-bit numbers; by default 0 and 1 by turns in
+        one column, and unit vectors in three, of which `labels` must admit one.
     replace
         True registers the name anew, as when a cell of a notebook runs twice; never one of the package's own.
 
@@ -224,9 +228,10 @@ def register(loss: Loss, *, y: Tensor | None = None, replace: bool = False) -> L
     Raises
     ------
     ValueError
-        If the name is taken or no identifier; naming the derivative that is wrong, where and by how much.
+        If the name is taken or no identifier, or y is no table of finite numbers; naming the derivative that is wrong,
+        or the gradient that jumps, where and by how much.
     TypeError
-        If it is no `Loss`, or one of its functions gives no tensor of the shape it should.
+        If it is no `Loss`, or one of its functions gives no tensor of 64-bit numbers of the shape it should.
     """
     checks.kind("loss", loss, Loss)
     checks.new_name("loss", loss.name, LOSSES, BUILT_IN, replace)
@@ -235,10 +240,10 @@ def register(loss: Loss, *, y: Tensor | None = None, replace: bool = False) -> L
     return loss
 
 
-def check(loss: Loss, y: Tensor | None = None) -> None:
+def check(loss: Loss, y: Tensor | ArrayLike | None = None) -> None:
     """The check of `register` alone."""
     if y is not None:
-        return _check_at(loss, loss.labels(y))
+        return _check_at(loss, loss.labels(_table(y)))
     refusals = []
     for size in SIZES:
         turns = torch.arange(CHECKED) % max(2, size)
@@ -254,17 +259,39 @@ def check(loss: Loss, y: Tensor | None = None) -> None:
         )
 
 
+def _table(y: Tensor | ArrayLike) -> Tensor:
+    """Labels (S, m) as 64-bit numbers."""
+    try:
+        table = y.detach().double() if isinstance(y, Tensor) else torch.from_numpy(np.array(y, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must be labels (S, m), all of them numbers, got {type(y).__name__}: {error}") from error
+    if table.dim() != 2 or not table.numel() or not table.isfinite().all():
+        raise ValueError(
+            f"y must be labels (S, m), all of them finite numbers, got shape {tuple(table.shape)} with "
+            f"{int((~table.isfinite()).sum())} that are not finite"
+        )
+    return table
+
+
+def _check_tensor(loss: Loss, name: str, found: Any, shape: tuple[int | str, ...]) -> None:
+    """Whether what a function gives is a tensor of 64-bit numbers of that shape, in which a letter is any number."""
+    fits = isinstance(found, Tensor) and len(found.shape) == len(shape)
+    fits = fits and all(isinstance(n, str) or k == n for k, n in zip(found.shape, shape, strict=True))
+    if not fits or found.dtype != torch.float64:
+        got = f"{found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        wanted = str(shape).replace("'", "")
+        raise TypeError(f"{name} of loss {loss.name!r} must be a tensor of shape {wanted} of torch.float64, got {got}")
+
+
 def _check_at(loss: Loss, y: Tensor) -> None:
-    """Shapes, then the derivatives, at random z and in random directions v, (S, m)."""
+    """Shapes and types, then the derivatives, at random z and in random directions v, (S, m)."""
+    _check_tensor(loss, "labels", y, ("S", "m"))
     generator = torch.Generator().manual_seed(SEED)
     z, v = (size * torch.randn(y.shape, generator=generator, dtype=y.dtype) for size in (SPREAD, 1.0))
     value, g, Hv = loss.value(z, y), loss.gradient(z, y), loss.product(z, y, v)
     answers: dict[str, Any] = {"value": value, "gradient": g, "product": Hv}
     for name, answer in answers.items():
-        shape = z.shape[:1] if name == "value" else z.shape
-        if not isinstance(answer, Tensor) or answer.shape != shape:
-            got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-            raise TypeError(f"{name} of loss {loss.name!r} must be a tensor of shape {tuple(shape)}, got {got}")
+        _check_tensor(loss, name, answer, tuple(z.shape[:1] if name == "value" else z.shape))
 
     def along(f: Callable[[Tensor, Tensor], Tensor], t: Tensor) -> Tensor:
         """f(z + tv, y) for every t, (n, …)."""
@@ -284,6 +311,27 @@ def _check_at(loss: Loss, y: Tensor) -> None:
                 f"y = {_short(y[row])} it gives {given.flatten()[place]:.10g}, differences of {of} give "
                 f"{wanted.flatten()[place]:.10g} ± {error.flatten()[place]:.1g}"
             )
+    for row in range(min(CHECKED, len(z))):
+        _check_continuity(loss, z[row], y[row], v[row])
+
+
+def _check_continuity(loss: Loss, z: Tensor, y: Tensor, v: Tensor) -> None:
+    """No jump of the gradient on the segment z + tv, |t| ≤ REACH, of one sample, (m,)."""
+
+    def slope(t: Tensor) -> Tensor:
+        """∇L(z + tv) · v."""
+        moved = z + t.flatten()[:, None] * v
+        return (loss.gradient(moved, y.expand_as(moved)) @ v).reshape(t.shape)
+
+    ends = torch.linspace(-REACH, REACH, PARTS + 1, dtype=z.dtype)
+    left, right = differences.jumps(slope, ends[:-1], ends[1:])
+    if len(left):
+        jump = slope(right) - slope(left)
+        place = int(jump.abs().argmax())
+        raise ValueError(
+            f"gradient of loss {loss.name!r} must be continuous, but along v = {_short(v)} it jumps by "
+            f"{jump[place]:.3g} at z = {_short(z + left[place] * v)}, y = {_short(y)}"
+        )
 
 
 def _short(row: Tensor) -> str:

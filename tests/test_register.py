@@ -9,8 +9,10 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -149,6 +151,56 @@ def test_a_wrong_activation_is_refused_and_the_sentence_says_why(wrong: Activati
     assert "softsign" not in ACTIVATIONS
 
 
+def hyperbola(place: float, width: float) -> tuple[Callable[[Tensor], Tensor], ...]:
+    """h = (x + √(x² + ε²))/2, x = z − a, which tends to relu, with its first two derivatives."""
+
+    def root(z: Tensor) -> Tensor:
+        return torch.sqrt((z - place) ** 2 + width**2)
+
+    return (
+        lambda z: (z - place + root(z)) / 2,
+        lambda z: (1 + (z - place) / root(z)) / 2,
+        lambda z: width**2 / root(z) ** 3 / 2,
+    )
+
+
+def at_zero(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """f less its value at 0."""
+    return lambda z: f(z) - f(torch.zeros(1, dtype=z.dtype))
+
+
+def smoothed_leaky(place: float, width: float) -> Activation:
+    """z/2 + h/2, in place of z/2 + (z − a)₊/2."""
+    h, first, second = hyperbola(place, width)
+    return Activation(
+        f"leaky_{width}",
+        value=at_zero(lambda z: (z + h(z)) / 2),
+        first=lambda z: (1 + first(z)) / 2,
+        second=lambda z: second(z) / 2,
+        lipschitz=1.0,
+        lipschitz_derivative=1 / width,
+        smooth=True,
+        odd=False,
+        zero_at_zero=True,
+    )
+
+
+def smoothed_quadratic(place: float, width: float) -> Activation:
+    """z + h²/2."""
+    h, first, second = hyperbola(place, width)
+    return Activation(
+        f"quadratic_{width}",
+        value=at_zero(lambda z: z + h(z) ** 2 / 2),
+        first=lambda z: 1 + h(z) * first(z),
+        second=lambda z: first(z) ** 2 + h(z) * second(z),
+        lipschitz=math.inf,
+        lipschitz_derivative=math.inf,
+        smooth=True,
+        odd=False,
+        zero_at_zero=True,
+    )
+
+
 def leaky(place: float, name: str = "leaky", kinks: tuple[float, ...] = ()) -> Activation:
     """Slope ½ up to a place and 1 after it, 0 at 0: no derivative at the place, and the right ones elsewhere."""
     return Activation(
@@ -161,7 +213,7 @@ def leaky(place: float, name: str = "leaky", kinks: tuple[float, ...] = ()) -> A
         smooth=False,
         odd=False,
         zero_at_zero=True,
-        smoothed=lambda width: SOFTSIGN,
+        smoothed=partial(smoothed_leaky, place),
         kinks=kinks,
     )
 
@@ -183,6 +235,63 @@ def test_a_kink_anywhere_is_found_unless_it_is_named(place: float) -> None:
         activation.register(leaky(place, "misnamed", kinks=(place + 1e-3,)))
 
 
+def above(height: Callable[[float], float]) -> Callable[[float], Activation]:
+    """The smoothed leaky one of kink 0, higher by something that depends on the width."""
+
+    def smoothed(width: float) -> Activation:
+        right = smoothed_leaky(0.0, width)
+        return replace(right, value=lambda z: right.value(z) + height(width), zero_at_zero=height(width) == 0)
+
+    return smoothed
+
+
+SMOOTHINGS: dict[str, tuple[Any, str]] = {
+    "a text": (lambda width: "text", r"at width 0\.1 must be an Activation, got str$"),
+    "not smooth": (lambda width: leaky(0.0), r"at width 0\.1 must be smooth$"),
+    "of something else": (
+        lambda width: ACTIVATIONS["tanh"],
+        r"at width 0\.1 must be within 10 × width of value, .* by 5\.0\d* at z = 6",
+    ),
+    "within 10 widths that do not shrink": (
+        above(lambda width: 0.05),
+        r"must tend to value .* 0\.04999\d* for a width of 0\.1 and 0\.04999\d* for",
+    ),
+    "of a wrong slope": (
+        lambda width: replace(smoothed_leaky(0.0, width), first=hyperbola(0.0, width)[1]),
+        r"at width 0\.1: first of activation 'leaky_0\.1' is wrong: ",
+    ),
+    "which fails": (lambda width: math.log(-width), r"at width 0\.1 .* ValueError: "),
+}
+
+
+@pytest.mark.parametrize(("smoothed", "sentence"), SMOOTHINGS.values(), ids=SMOOTHINGS.keys())
+def test_what_does_not_smooth_an_activation_is_refused(smoothed: Any, sentence: str) -> None:
+    """Minima of networks with kinks are found by smooth ones that tend to them."""
+    right = leaky(0.0, kinks=(0.0,))
+    activation.check(replace(right, smoothed=above(lambda width: 0.0)))
+    activation.check(replace(right, smoothed=above(lambda width: 2 * width)))
+    with pytest.raises((TypeError, ValueError), match=rf"^smoothed of activation 'leaky' {sentence}"):
+        activation.register(replace(right, smoothed=smoothed))
+
+
+def test_a_tiny_jump_is_said_to_be_one_of_formula_or_precision() -> None:
+    """torch's softplus is z beyond a threshold, where log(1 + exp(10 z))/10 exceeds it by exp(−20)/10 at 2."""
+    softplus = partial(torch.nn.functional.softplus, beta=10)
+    sigma = replace(
+        steep(10.0),
+        value=lambda z: softplus(z) - math.log(2) / 10,
+        first=lambda z: torch.where(z > 2, 1.0, torch.sigmoid(10 * z)),
+    )
+    with pytest.raises(ValueError, match=r"jumps by -?2\.06e-09 at z = 2, as where a formula or the precision changes"):
+        activation.check(sigma)
+    with pytest.raises(
+        ValueError, match=r"must be continuous, but it jumps by .*e-0\d at z = .*, as where a formula or"
+    ):
+        activation.check(replace(SOFTSIGN, value=lambda z: SOFTSIGN.value(z.float()).double()))
+    with pytest.raises(ValueError, match=r"jumps by 0\.5 at z = 1$"):
+        activation.check(leaky(1.0))
+
+
 def quadratic(place: float, smooth: bool, **constants: float) -> Activation:
     """z + (z − a)₊²/2 less its value at 0: σ'' jumps by 1 at a."""
     start = max(-place, 0.0) ** 2 / 2
@@ -196,7 +305,7 @@ def quadratic(place: float, smooth: bool, **constants: float) -> Activation:
         smooth=smooth,
         odd=False,
         zero_at_zero=True,
-        smoothed=None if smooth else lambda width: SOFTSIGN,
+        smoothed=None if smooth else partial(smoothed_quadratic, place),
         **constants,
     )
 
@@ -274,6 +383,118 @@ def test_what_is_sharp_but_smooth_is_not_refused() -> None:
         activation.check(steep(rate))
 
 
+def zero_between(z: float) -> float:
+    """tanh, and 0 around 0.15."""
+    return 0.0 if abs(z - 0.15) < 0.1 else math.tanh(z)
+
+
+def zero_far_out(z: float) -> float:
+    """tanh, and 0 from 6.1 on."""
+    return math.tanh(z) if abs(z) < 6.1 else 0.0
+
+
+def overflowing(z: float) -> float:
+    """tanh as a quotient of exponentials, of which those beyond 355 are too large."""
+    return (math.exp(2 * z) - 1) / (math.exp(2 * z) + 1)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "sentence"),
+    [
+        (zero_between, r"has scalar of another function than it is: at z = 0\.\d+ it gives 0, where value is 0\.\d+$"),
+        (
+            zero_far_out,
+            r"has scalar of another function than it is: at z = -?\d+\.?\d* it gives 0, where value is -?1$",
+        ),
+        (overflowing, r"^scalar of .* must be finite for \|z\| ≤ 700 where value, .*, but it raises OverflowError: "),
+    ],
+)
+def test_a_scalar_that_is_another_function_between_the_probes_or_far_out_is_not_registered(
+    scalar: Callable[[float], float], sentence: str
+) -> None:
+    """The compiled sweep would use it; at multiples of 0.3 up to 6 each is tanh."""
+    twin = replace(ACTIVATIONS["tanh"], name="mine", scalar=scalar)
+    with pytest.raises(ValueError, match=sentence):
+        activation.register(twin)
+    assert "mine" not in ACTIVATIONS
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_of_the_arrays_that_is_wrong_far_out_is_not_registered(place: int) -> None:
+    """σ, σ' or σ'' of softsign, which are 0 only far beyond 700."""
+    functions = [
+        lambda z, f=f: f(torch.from_numpy(z)).numpy() for f in (SOFTSIGN.value, SOFTSIGN.first, SOFTSIGN.second)
+    ]
+    activation.check(replace(SOFTSIGN, arrays=tuple(functions)))
+    right = functions[place]
+    functions[place] = lambda z: right(z) * (abs(z) < 6.5)
+    with pytest.raises(ValueError, match=r"has arrays of another .* at z = -?\d+\.?\d* it gives -?0, where"):
+        activation.check(replace(SOFTSIGN, arrays=tuple(functions)))
+
+
+def test_a_scalar_that_gives_whole_numbers_here_and_there_is_right() -> None:
+    """Python's max(z, 0) is the integer 0 for z < 0."""
+    activation.check(replace(ACTIVATIONS["relu"], scalar=lambda z: max(z, 0)))
+
+
+def growing(name: str, value: Callable[[Tensor], Tensor], first: Any, second: Any) -> Activation:
+    """A smooth one whose derivatives are unbounded."""
+    return Activation(
+        name,
+        value=value,
+        first=first,
+        second=second,
+        lipschitz=math.inf,
+        lipschitz_derivative=math.inf,
+        smooth=True,
+        odd=name == "power",
+        zero_at_zero=True,
+    )
+
+
+GAUSS = growing(
+    "gauss",
+    lambda z: torch.expm1(z**2),
+    lambda z: 2 * z * torch.exp(z**2),
+    lambda z: (2 + 4 * z**2) * torch.exp(z**2),
+)
+POWER = growing("power", lambda z: z**7, lambda z: 7 * z**6, lambda z: 42 * z**5)
+
+
+@pytest.mark.parametrize(
+    ("right", "added", "sentence"),
+    [
+        (GAUSS, lambda z: 0.5 * (z == 0), r"^first of .* is wrong: 0\.5 at z = -?0, where differences of value give"),
+        (POWER, lambda z: 1e-6, r"^first of .* is wrong: 1e-06 at z = -?0\.\d+, where differences of value give"),
+    ],
+    ids=["exp z² − 1", "z⁷"],
+)
+def test_a_slope_that_is_wrong_near_0_is_found_though_the_function_grows(
+    right: Activation, added: Callable[[Tensor], Any], sentence: str
+) -> None:
+    """What is rounded at 6 is no excuse for an error at 0: exp 36 = 4e15, 6⁷ = 3e5."""
+    activation.check(right)
+    with pytest.raises(ValueError, match=sentence):
+        activation.check(replace(right, first=lambda z: right.first(z) + added(z)))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e6, 1e-6])
+def test_numbers_that_cancel_are_right_to_their_own_rounding(factor: float) -> None:
+    """1 − tanh² at 6 is 2e-5 as a difference of ones, of which σ'' is a difference again."""
+    sigma = Activation(
+        "mine",
+        value=lambda z: factor * (torch.sigmoid(2 * z) - torch.sigmoid(-2 * z)),
+        first=lambda z: factor * (1 - torch.tanh(z) ** 2),
+        second=lambda z: -2 * factor * torch.tanh(z) * (1 - torch.tanh(z) ** 2),
+        lipschitz=factor,
+        lipschitz_derivative=factor,
+        smooth=True,
+        odd=True,
+        zero_at_zero=True,
+    )
+    activation.check(sigma)
+
+
 @pytest.mark.parametrize("wrong", [lambda z: z.sum(), lambda z: z.float(), lambda z: z.numpy()])
 def test_functions_that_change_shape_or_type_are_refused(wrong: Any) -> None:
     """A function of tensors, one number a number."""
@@ -335,7 +556,9 @@ def test_a_wrong_derivative_of_a_loss_is_refused() -> None:
         ValueError, match=rf"^product of loss 'pseudo_huber' is wrong: {PLACE}, differences of gradient "
     ):
         loss.register(replace(huber, product=twisted))
-    with pytest.raises(TypeError, match=r"^value of loss 'pseudo_huber' must be a tensor of shape \(64,\), got \(\)"):
+    with pytest.raises(
+        TypeError, match=r"^value of loss 'pseudo_huber' must be a tensor of shape \(64,\) of .*, got .* \(\)"
+    ):
         loss.register(planted("value", torch.sum))
     assert "pseudo_huber" not in LOSSES
 
@@ -371,6 +594,82 @@ def test_a_loss_that_admits_no_labels_of_0_and_1_is_checked_with_given_ones() ->
         loss.register(margin)
     loss.register(margin, y=torch.tensor([[1.0], [-1.0]] * 8, dtype=torch.float64))
     assert loss.get("margin") is margin
+
+
+ROWS = [[0.0], [1.0], [1.0], [0.0]]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [ROWS, np.array(ROWS), np.array(ROWS, dtype=np.float32), torch.tensor(ROWS), torch.tensor(ROWS).long()],
+    ids=["list", "array", "float32 array", "float32", "int64"],
+)
+def test_labels_to_check_with_may_be_of_any_type_of_numbers(y: Any) -> None:
+    """The loss is right for all of them, and wrong by the same factor for all of them."""
+    loss.check(pseudo_huber(), y)
+    with pytest.raises(ValueError, match=r"^gradient of loss 'pseudo_huber' is wrong: "):
+        loss.check(planted("gradient", lambda g: g * (1 + 1e-8)), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "sentence"),
+    [
+        ("ab", r"^y must be labels \(S, m\), all of them numbers, got str"),
+        ([[1.0], [1.0, 2.0]], r"^y must be labels \(S, m\), all of them numbers, got list"),
+        ([0.0, 1.0], r"^y must be labels \(S, m\), all of them finite numbers, got shape \(2,\) with 0 that are not"),
+        ([[0.0], [math.nan]], r"^y must be labels .* got shape \(2, 1\) with 1 that are not finite$"),
+    ],
+)
+def test_labels_that_are_no_table_of_numbers_are_refused(y: Any, sentence: str) -> None:
+    """One row a sample."""
+    with pytest.raises(ValueError, match=sentence):
+        loss.check(pseudo_huber(), y)
+
+
+@pytest.mark.parametrize("field", ["labels", "value", "gradient", "product"])
+def test_functions_of_a_loss_that_change_the_type_are_refused(field: str) -> None:
+    """Sweeps are in 64-bit numbers, and differences of 32-bit ones show nothing."""
+    sentence = rf"^{field} of loss 'pseudo_huber' must be a tensor of shape .* of torch\.float64, got torch\.float32 of"
+    with pytest.raises(TypeError, match=sentence):
+        loss.check(planted(field, lambda found: found.float()))
+    with pytest.raises(TypeError, match=r"of torch\.float64, got list$"):
+        loss.check(planted(field, lambda found: found.tolist()))
+
+
+# slope(e) of a loss Σ_j of e = z_j − y_j, 0 at 0, made of its two constant slopes
+SLOPES = {"L1": (-1.0, 1.0), "quantile": (-0.9, 0.1), "hinge": (-1.0, 0.0)}
+
+
+@pytest.mark.parametrize(("below", "above"), SLOPES.values(), ids=SLOPES.keys())
+def test_a_loss_with_a_kink_is_refused(below: float, above: float) -> None:
+    """Its gradient is right away from the kink, so that only its jump shows it."""
+    kinked = Loss(
+        "kinked",
+        value=lambda z, y: torch.where(z > y, above * (z - y), below * (z - y)).sum(-1),
+        gradient=lambda z, y: below + (above - below) * (z > y).double(),
+        product=lambda z, y, v: torch.zeros_like(v),
+        predict=lambda z: z,
+        labels=lambda y: y,
+    )
+    with pytest.raises(
+        ValueError, match=r"^gradient of loss 'kinked' must be continuous, but along v = \(.*\) it jumps"
+    ):
+        loss.register(kinked)
+    assert "kinked" not in LOSSES
+
+
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-4])
+def test_a_loss_that_turns_sharply_is_not_refused(width: float) -> None:
+    """Σ √(e² + ε²) tends to L¹, and its gradient e/√(e² + ε²) is continuous for every ε > 0."""
+    sharp = Loss(
+        "sharp",
+        value=lambda z, y: torch.sqrt((z - y) ** 2 + width**2).sum(-1),
+        gradient=lambda z, y: (z - y) / torch.sqrt((z - y) ** 2 + width**2),
+        product=lambda z, y, v: width**2 * ((z - y) ** 2 + width**2) ** -1.5 * v,
+        predict=lambda z: z,
+        labels=lambda y: y,
+    )
+    loss.check(sharp)
 
 
 TANH, SQUARED = ACTIVATIONS["tanh"], LOSSES["squared"]
