@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import exp, expm1
+from typing import Any
 
 import numpy as np
 import torch
@@ -458,6 +459,9 @@ NEAR = 2 * differences.REACH  # distance from a kink within which nothing is loo
 STEP = 2.0**-12  # between the places of σ'' that Lip σ'' is compared with
 SIDE = 2.0**-20  # step of the slopes on both sides of what may be a kink
 SLACK = 1e-9  # of a constant, relative
+TINY = 1e-6  # jump, beside the largest value, that nobody means
+WIDTHS = (0.1, 0.01)  # of `smoothed`
+DISTANCE = 10.0  # from σ to a smoothed one, in widths, for a Lipschitz constant of 1
 FAR = torch.tensor(  # |z| where twins are compared as well
     [6.7, 9.1, 13.3, 21.7, 36.1, 70.3, 150.7, 299.3, 371.9, 522.7, 700.0], dtype=torch.float64
 )
@@ -466,17 +470,20 @@ FAR = torch.tensor(  # |z| where twins are compared as well
 def register(activation: Activation, *, replace: bool = False) -> Activation:
     """Make an activation known by its name, after a check of its derivatives and constants.
 
-    On [−6, 6] σ must be continuous, with no kinks but those it names, and where it says that it is smooth, σ'' must be
-    continuous. At 2193 places away from kinks σ' and σ'' must be what differences of σ and of σ' give, to a relative
-    1e-9 or to the rounding of the differences, and what it says about its constants must hold. There, and at 22 places
-    with 6 < |z| ≤ 700, `scalar` and `arrays` must be σ, σ' and σ'' to rounding.
+    On [−6, 6] σ must be continuous, its slope must jump at the kinks it names alone, and where it says that it is
+    smooth, σ'' must be continuous: of 2193 places no two neighbours may have a jump between them. At these places, away
+    from kinks, σ' and σ'' must be what differences of σ and of σ' give, to a relative 1e-9 or to the rounding of the
+    differences, and what it says about its constants must hold. There, and at 22 places with 6 < |z| ≤ 700, `scalar`
+    and `arrays` must be σ, σ' and σ'' to rounding. For the widths 0.1 and 0.01 `smoothed` must give smooth activations
+    that pass all this, at most 10 × width × max(1, Lip σ) from σ, and for 0.01 at most half as far as for 0.1.
 
     The rounding at z is taken to be that of numbers as large as σ and zσ' are at places t with |t| ≤ |z| + 1, so that
     what cancels there, as in 1 − tanh², may have been as large.
 
-    Not found are constants that are larger than need be, jumps below 1e-4 of the size of a function, jumps of the third
-    derivative, and what is wrong only outside [−6, 6] or between the places. A smooth function that turns within less
-    than 1e-5 is refused: its differences are not those of a smooth one.
+    Not found are constants that are larger than need be, jumps below 1e-4 of the size of a function, several jumps
+    between two neighbours that cancel, jumps of the third derivative, and what else is wrong only outside [−6, 6] or
+    between the places. A smooth function that turns within less than 1e-5 is refused: its differences are not those of
+    a smooth one.
 
     Parameters
     ----------
@@ -527,6 +534,48 @@ def check(activation: Activation) -> None:
             raise ValueError(
                 f"{name} of activation {activation.name!r} is {getattr(activation, name)}, but {bool(holds)} is right"
             )
+    if activation.smoothed is not None:
+        _check_smoothed(activation, z)
+
+
+def _check_smoothed(activation: Activation, z: Tensor) -> None:
+    """Smooth activations that pass the check themselves, and come as close as their widths."""
+    value, distances = activation.value(z), []
+    steepest = max(1.0, float(activation.first(z).abs().max()))
+    for width in WIDTHS:
+        name = f"smoothed of activation {activation.name!r} at width {width:g}"
+        smoothed = _smoothed(activation, width, name)
+        apart = (smoothed.value(z) - value).abs()
+        place = int(apart.argmax())
+        if apart[place] > DISTANCE * width * steepest:
+            raise ValueError(
+                f"{name} must be within {DISTANCE:g} × width of value, times its Lipschitz constant where that is more "
+                f"than 1, but differs by {apart[place]:.6g} at z = {z[place]:g}"
+            )
+        distances.append(float(apart[place]))
+    if distances[1] > distances[0] / 2 + SLACK * float(value.abs().max()):
+        raise ValueError(
+            f"smoothed of activation {activation.name!r} must tend to value as the width falls, but its distance is "
+            f"{distances[0]:.6g} for a width of {WIDTHS[0]:g} and {distances[1]:.6g} for {WIDTHS[1]:g}"
+        )
+
+
+def _smoothed(activation: Activation, width: float, name: str) -> Activation:
+    """The smoothed one, checked like any other."""
+    assert activation.smoothed is not None
+    try:
+        smoothed: Any = activation.smoothed(width)
+    except Exception as error:
+        raise ValueError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(smoothed, Activation):
+        raise TypeError(f"{name} must be an Activation, got {type(smoothed).__name__}")
+    if not smoothed.smooth:
+        raise ValueError(f"{name} must be smooth")
+    try:
+        check(replace(smoothed, smoothed=None))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    return smoothed
 
 
 def _away(z: Tensor, places: Tensor, distance: float) -> Tensor:
@@ -585,7 +634,9 @@ def _jump(f: Callable[[Tensor], Tensor], left: Tensor, right: Tensor) -> str:
     jumps = f(right) - f(left)
     place = int(jumps.abs().argmax())
     where = round(float(left[place] + right[place]) / 2, 6) + 0.0  # not -0
-    return f"jumps by {jumps[place]:.3g} at z = {where:g}"
+    tiny = jumps[place].abs() < TINY * f(CHECKED).abs().nan_to_num(0, 0, 0).max()
+    remark = ", as where a formula or the precision changes (a threshold, 32-bit numbers)" if tiny else ""
+    return f"jumps by {jumps[place]:.3g} at z = {where:g}{remark}"
 
 
 def _check_derivative(activation: Activation, name: str, of: str, z: Tensor) -> None:

@@ -139,6 +139,8 @@ class Layer:
     def check(self, width: int) -> None:
         """Whether f maps ℝᵈ to itself and its derivatives are those that differences show, at normal x and θ.
 
+        Kinks, as those of relu or abs, are not looked for: away from them the derivatives are right.
+
         Raises
         ------
         ValueError, TypeError

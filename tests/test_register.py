@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,56 @@ def test_a_wrong_activation_is_refused_and_the_sentence_says_why(wrong: Activati
     assert "softsign" not in ACTIVATIONS
 
 
+def hyperbola(place: float, width: float) -> tuple[Callable[[Tensor], Tensor], ...]:
+    """h = (x + √(x² + ε²))/2, x = z − a, which tends to relu, with its first two derivatives."""
+
+    def root(z: Tensor) -> Tensor:
+        return torch.sqrt((z - place) ** 2 + width**2)
+
+    return (
+        lambda z: (z - place + root(z)) / 2,
+        lambda z: (1 + (z - place) / root(z)) / 2,
+        lambda z: width**2 / root(z) ** 3 / 2,
+    )
+
+
+def at_zero(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """f less its value at 0."""
+    return lambda z: f(z) - f(torch.zeros(1, dtype=z.dtype))
+
+
+def smoothed_leaky(place: float, width: float) -> Activation:
+    """z/2 + h/2, in place of z/2 + (z − a)₊/2."""
+    h, first, second = hyperbola(place, width)
+    return Activation(
+        f"leaky_{width}",
+        value=at_zero(lambda z: (z + h(z)) / 2),
+        first=lambda z: (1 + first(z)) / 2,
+        second=lambda z: second(z) / 2,
+        lipschitz=1.0,
+        lipschitz_derivative=1 / width,
+        smooth=True,
+        odd=False,
+        zero_at_zero=True,
+    )
+
+
+def smoothed_quadratic(place: float, width: float) -> Activation:
+    """z + h²/2."""
+    h, first, second = hyperbola(place, width)
+    return Activation(
+        f"quadratic_{width}",
+        value=at_zero(lambda z: z + h(z) ** 2 / 2),
+        first=lambda z: 1 + h(z) * first(z),
+        second=lambda z: first(z) ** 2 + h(z) * second(z),
+        lipschitz=math.inf,
+        lipschitz_derivative=math.inf,
+        smooth=True,
+        odd=False,
+        zero_at_zero=True,
+    )
+
+
 def leaky(place: float, name: str = "leaky", kinks: tuple[float, ...] = ()) -> Activation:
     """Slope ½ up to a place and 1 after it, 0 at 0: no derivative at the place, and the right ones elsewhere."""
     return Activation(
@@ -162,7 +213,7 @@ def leaky(place: float, name: str = "leaky", kinks: tuple[float, ...] = ()) -> A
         smooth=False,
         odd=False,
         zero_at_zero=True,
-        smoothed=lambda width: SOFTSIGN,
+        smoothed=partial(smoothed_leaky, place),
         kinks=kinks,
     )
 
@@ -184,6 +235,63 @@ def test_a_kink_anywhere_is_found_unless_it_is_named(place: float) -> None:
         activation.register(leaky(place, "misnamed", kinks=(place + 1e-3,)))
 
 
+def above(height: Callable[[float], float]) -> Callable[[float], Activation]:
+    """The smoothed leaky one of kink 0, higher by something that depends on the width."""
+
+    def smoothed(width: float) -> Activation:
+        right = smoothed_leaky(0.0, width)
+        return replace(right, value=lambda z: right.value(z) + height(width), zero_at_zero=height(width) == 0)
+
+    return smoothed
+
+
+SMOOTHINGS: dict[str, tuple[Any, str]] = {
+    "a text": (lambda width: "text", r"at width 0\.1 must be an Activation, got str$"),
+    "not smooth": (lambda width: leaky(0.0), r"at width 0\.1 must be smooth$"),
+    "of something else": (
+        lambda width: ACTIVATIONS["tanh"],
+        r"at width 0\.1 must be within 10 × width of value, .* by 5\.0\d* at z = 6",
+    ),
+    "within 10 widths that do not shrink": (
+        above(lambda width: 0.05),
+        r"must tend to value .* 0\.04999\d* for a width of 0\.1 and 0\.04999\d* for",
+    ),
+    "of a wrong slope": (
+        lambda width: replace(smoothed_leaky(0.0, width), first=hyperbola(0.0, width)[1]),
+        r"at width 0\.1: first of activation 'leaky_0\.1' is wrong: ",
+    ),
+    "which fails": (lambda width: math.log(-width), r"at width 0\.1 .* ValueError: "),
+}
+
+
+@pytest.mark.parametrize(("smoothed", "sentence"), SMOOTHINGS.values(), ids=SMOOTHINGS.keys())
+def test_what_does_not_smooth_an_activation_is_refused(smoothed: Any, sentence: str) -> None:
+    """Minima of networks with kinks are found by smooth ones that tend to them."""
+    right = leaky(0.0, kinks=(0.0,))
+    activation.check(replace(right, smoothed=above(lambda width: 0.0)))
+    activation.check(replace(right, smoothed=above(lambda width: 2 * width)))
+    with pytest.raises((TypeError, ValueError), match=rf"^smoothed of activation 'leaky' {sentence}"):
+        activation.register(replace(right, smoothed=smoothed))
+
+
+def test_a_tiny_jump_is_said_to_be_one_of_formula_or_precision() -> None:
+    """torch's softplus is z beyond a threshold, where log(1 + exp(10 z))/10 exceeds it by exp(−20)/10 at 2."""
+    softplus = partial(torch.nn.functional.softplus, beta=10)
+    sigma = replace(
+        steep(10.0),
+        value=lambda z: softplus(z) - math.log(2) / 10,
+        first=lambda z: torch.where(z > 2, 1.0, torch.sigmoid(10 * z)),
+    )
+    with pytest.raises(ValueError, match=r"jumps by -?2\.06e-09 at z = 2, as where a formula or the precision changes"):
+        activation.check(sigma)
+    with pytest.raises(
+        ValueError, match=r"must be continuous, but it jumps by .*e-0\d at z = .*, as where a formula or"
+    ):
+        activation.check(replace(SOFTSIGN, value=lambda z: SOFTSIGN.value(z.float()).double()))
+    with pytest.raises(ValueError, match=r"jumps by 0\.5 at z = 1$"):
+        activation.check(leaky(1.0))
+
+
 def quadratic(place: float, smooth: bool, **constants: float) -> Activation:
     """z + (z − a)₊²/2 less its value at 0: σ'' jumps by 1 at a."""
     start = max(-place, 0.0) ** 2 / 2
@@ -197,7 +305,7 @@ def quadratic(place: float, smooth: bool, **constants: float) -> Activation:
         smooth=smooth,
         odd=False,
         zero_at_zero=True,
-        smoothed=None if smooth else lambda width: SOFTSIGN,
+        smoothed=None if smooth else partial(smoothed_quadratic, place),
         **constants,
     )
 
@@ -538,7 +646,7 @@ def test_a_loss_with_a_kink_is_refused(below: float, above: float) -> None:
     kinked = Loss(
         "kinked",
         value=lambda z, y: torch.where(z > y, above * (z - y), below * (z - y)).sum(-1),
-        gradient=lambda z, y: below + (above - below) * (z > y),
+        gradient=lambda z, y: below + (above - below) * (z > y).double(),
         product=lambda z, y, v: torch.zeros_like(v),
         predict=lambda z: z,
         labels=lambda y: y,
