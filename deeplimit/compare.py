@@ -204,7 +204,9 @@ def orders(table: pd.DataFrame, columns: Iterable[str] = GAPS, by: str = "data")
     """
     columns, rows = list(columns), []
     errors = {name for column in columns for name in _errors(column)}
-    for wanted in [by, "depth", *columns, *sorted(errors)]:
+    if by not in table:
+        raise ValueError(f"by must be the column whose values are sweeps of their own, the table has no {by!r}")
+    for wanted in ["depth", *columns, *sorted(errors)]:
         checks.known("a column of the table", wanted, [str(name) for name in table])
     for name, group in table.groupby(by, sort=False):
         group = since_last_jump(group.sort_values("depth"))

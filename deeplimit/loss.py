@@ -160,6 +160,11 @@ def _classes(y: Tensor) -> Tensor:
             f"the softmax loss needs class numbers 0, 1, …, at most {MOST_CLASSES - 1}, "
             f"got {y[row, 0].item()!r} in row {row} (counted from 0)"
         )
+    if 0 < y.min() < y.max():
+        raise ValueError(
+            f"the softmax loss needs class numbers that count from 0, got {y.min().item():g} to {y.max().item():g}; if "
+            "there is no sample of class 0, give one-hot rows"
+        )
     if y.max() < 1:
         raise ValueError("the softmax loss needs at least two classes, got the class number 0 in every row")
     return one_hot(y[:, 0].long()).to(y.dtype)

@@ -279,6 +279,12 @@ def test_class_numbers_become_unit_vectors(y: list[float], onehot: list[list[flo
         ),
         (
             "softmax",
+            [[1.0], [2.0]],
+            "the softmax loss needs class numbers that count from 0, got 1 to 2; if there is no sample of class 0, "
+            "give one-hot rows",
+        ),
+        (
+            "softmax",
             [[0.0], [0.0]],
             "the softmax loss needs at least two classes, got the class number 0 in every row",
         ),
