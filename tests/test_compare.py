@@ -231,7 +231,7 @@ def test_orders_name_the_column_that_is_missing(table: pd.DataFrame) -> None:
     """With the one that is spelt most like it."""
     with pytest.raises(ValueError, match="got 'vlaue_gap'; did you mean 'value_gap'"):
         compare.orders(table, ["vlaue_gap"])
-    with pytest.raises(ValueError, match="by must be the column .* has no 'data'"):
+    with pytest.raises(ValueError, match=r"by must be the column .* has no 'data'"):
         compare.orders(table.drop(columns="data"), ["value_gap"])
     with pytest.raises(ValueError, match="got 'control_error'"):
         compare.orders(table.drop(columns="control_error"), ["control_l2"])
