@@ -154,14 +154,10 @@ def kept(measure: workers.Measure, points: list[dict[str, Any]], save: str | Pat
         rows = found.rows
         return pd.DataFrame([{**point, **rows[key], **point} for point, key in zip(points, keys, strict=True)])
     table = read(save)
-    same = len(table) == len(points) and all(
-        _is_at(row, point) for row, point in zip(table.to_dict("records"), points, strict=True)
-    )
-    if not same:
-        raise StoreError(
-            f"{results_path(save, '.csv')} has {len(table)} rows, not those of the study's {len(points)}: run the study"
-            " first, or draw with the --set that it was run with"
-        )
+    if len(table) != len(points):
+        raise StoreError(f"{results_path(save, '.csv')} has {len(table)} of {len(points)} rows: run the study first")
+    if not all(_is_at(row, point) for row, point in zip(table.to_dict("records"), points, strict=True)):
+        raise StoreError(f"{results_path(save, '.csv')} has rows of other axes than the study: run the study first")
     if store.read_record(save).get("fingerprint") != found.path.stem:
         print(f"drawn from {results_path(save, '.csv')}, whose rows are of another fingerprint: other code or versions")
     return table
