@@ -338,7 +338,7 @@ def test_drawing_reads_and_changes_nothing(tmp_path: Path, capsys: pytest.Captur
     doubled = functools.partial(measure, factor=2)
     for others in (points[:1], [{"k": k} for k in (1, 2, 4)], [*points, {"k": 4}]):
         with pytest.raises(
-            StoreError, match="(rows of other axes than the study|has 3 of [14] rows): run the study first"
+            StoreError, match=r"(rows of other axes than the study|has 3 of [14] rows): run the study first"
         ):
             rows.kept(doubled, others, save)
     assert "another fingerprint" not in capsys.readouterr().out
