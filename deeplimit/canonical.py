@@ -19,6 +19,7 @@ from deeplimit import imports
 
 LENGTH = 16  # hexadecimal digits of a digest that are kept
 PLAIN = (bool, int, float, complex, str, range, bytes, bytearray, memoryview, Mapping, list, tuple, set, frozenset)
+UNPARSED = (OSError, TypeError, SyntaxError)  # typed at a prompt, or a lambda in the middle of an expression
 NOT_OF_A_BODY = ("__dict__", "__weakref__", "__module__", "__doc__")
 
 
@@ -47,7 +48,7 @@ def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
     inside = (*within, id(value))
     if isinstance(value, (ModuleType, BuiltinFunctionType)):
         return _plain_name(value, inside)
-    if isinstance(value, (functools.partial, MethodType, FunctionType, type)) or unwrapped(value) is not value:
+    if is_code(value):
         return _plain_code(value, inside)
     if not isinstance(value, PLAIN):
         return _plain_object(value, inside)
@@ -103,6 +104,11 @@ def unwrapped(value: Any) -> Any:
         if callable(value) and name in getattr(value, "__dict__", {}):
             return getattr(value, name)
     return value
+
+
+def is_code(value: Any) -> bool:
+    """Whether it is a function, a method or a class, or a wrapper of one."""
+    return isinstance(value, (functools.partial, MethodType, FunctionType, type)) or unwrapped(value) is not value
 
 
 def _plain_code(value: Any, inside: tuple[int, ...]) -> Any:
@@ -161,6 +167,11 @@ def _pickled(value: Any) -> str:
         return secrets.token_hex(LENGTH // 2)
 
 
+def parsed(thing: Any) -> ast.Module:
+    """The code of a function or class as a tree; one of `UNPARSED` is raised where it has none."""
+    return ast.parse(textwrap.dedent(inspect.getsource(thing)))
+
+
 def source(thing: Any, within: tuple[int, ...] = ()) -> str:
     """The code of a function or class without comments, layout and docstring; else its bytes or its attributes.
 
@@ -169,8 +180,8 @@ def source(thing: Any, within: tuple[int, ...] = ()) -> str:
     inside = (*within, id(thing))
     code = [digest(repr(list(_bytecode(thing.__code__))).encode())] if isinstance(thing, FunctionType) else []
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a lambda in the middle of an expression
+        tree = parsed(thing)
+    except UNPARSED:
         entries = vars(thing).items() if isinstance(thing, type) else ()
         bodies = [[key, plain(entry, inside)] for key, entry in entries if key not in NOT_OF_A_BODY]
         return digest(repr([code, bodies]).encode())

@@ -15,7 +15,6 @@ import functools
 import hashlib
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,7 +34,6 @@ LIBRARIES = ("deeplimit", "torch", "numpy", "scipy", "pandas", "scikit-learn", "
 MEASUREMENT = "the measurement"  # a name that nothing in a file can have
 REGISTRIES = {"deeplimit.activation": "ACTIVATIONS", "deeplimit.loss": "LOSSES"}  # of what users add by name
 LEAVES = (bool, int, float, complex, str)
-CODE = (FunctionType, type, functools.partial, MethodType)
 MOST_NESTED = 8  # containers within a constant that are looked into
 MOST_SHOWN = 60  # characters of a constant in a message
 
@@ -116,8 +114,8 @@ class _Walk:
             return
         self._seen[id(thing)] = thing
         if isinstance(thing, ModuleType):
-            if imports.users_file(thing):
-                self._note(name, _of_module(thing))
+            if of_module := _of_module(thing):
+                self._note(name, of_module)
         elif isinstance(thing, (FunctionType, type)):
             self._visit_code(thing, name)
         elif isinstance(thing, functools.partial):
@@ -151,10 +149,7 @@ class _Walk:
             self._note(name, canonical.source(code))
         else:  # of another module: a library's, which its version tells, or the user's, which its file tells
             home = sys.modules.get(code.__module__)
-            self._note(
-                name,
-                f"{code.__module__}.{code.__qualname__} {_of_module(home) if imports.users_file(home) else ''}".strip(),
-            )
+            self._note(name, f"{code.__module__}.{code.__qualname__} {_of_module(home)}".strip())
         if isinstance(code, FunctionType) and (own or wrapped is not None):
             self._visit_held(code, name)
         for path in _imported(code) if own else ():
@@ -186,8 +181,8 @@ def _names(thing: Any) -> set[str]:
     functions = [thing] if isinstance(thing, FunctionType) else list(vars(thing).values())
     found = set().union(*(_names_of_code(f.__code__) for f in functions if isinstance(f, FunctionType)))
     try:
-        (node,) = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
-    except (OSError, TypeError, SyntaxError, ValueError):
+        (node,) = canonical.parsed(thing).body
+    except (*canonical.UNPARSED, ValueError):  # or not one statement alone
         return found
     outside: list[ast.AST] = [
         *getattr(node, "decorator_list", []),
@@ -208,7 +203,7 @@ def _held(value: Any, seen: tuple[int, ...] = ()) -> Iterator[Any]:
     inside, is_own = (*seen, id(value)), imports.is_users(type(value).__module__)
     if is_own:
         yield type(value)
-    if seen and (isinstance(value, CODE) or canonical.unwrapped(value) is not value):
+    if seen and canonical.is_code(value):
         if not isinstance(value, (FunctionType, type)) or imports.is_users(value.__module__):
             yield value
     elif isinstance(value, BuiltinFunctionType):
@@ -226,8 +221,8 @@ def _imported(code: Any) -> list[Path]:
     home = imports.users_file(sys.modules.get(code.__module__))
     folder = home.parent if home else Path(getattr(code, "__globals__", {}).get("__file__", "")).resolve().parent
     try:
-        return imports.named(ast.parse(textwrap.dedent(inspect.getsource(code))), folder)
-    except (OSError, TypeError, SyntaxError, ValueError):
+        return imports.named(canonical.parsed(code), folder)
+    except (*canonical.UNPARSED, ValueError):
         return []
 
 
@@ -237,7 +232,7 @@ def _of_files(files: list[Path]) -> str:
 
 
 def _of_module(module: ModuleType | None) -> str:
-    """The fingerprint of a user's module, of the CAPITALS it has now, and of all the user's files that it imports."""
+    """The fingerprint of a user's module, its CAPITALS as they are and the user's files it imports; of others empty."""
     file = imports.users_file(module)
     if file is None:
         return ""

@@ -128,22 +128,21 @@ def opened(save: str | Path, parts: Mapping[str, str], *, writing: bool = True) 
         if writing:
             folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            good = 0
-            for content, size in _lines(path):
+            whole, good = path.read_bytes(), 0
+            for content, size in _lines(whole, path.stem):
                 good += size
                 if "row" in content:
                     found.rows[content["key"]] = content["row"]
                     found.files[content["key"]] = content.get("files", {})
             if writing:
-                _cut(path, good)
+                _cut(path, good, whole[good:])
     except OSError as error:
         raise StoreError(f"{folder} cannot be used: {error.strerror or error}") from error
     return found
 
 
-def _cut(path: Path, good: int) -> None:
+def _cut(path: Path, good: int, rest: bytes) -> None:
     """Keep the first bytes of a journal; more than one broken line goes beside it rather than to be lost."""
-    rest = path.read_bytes()[good:]
     if b"\n" in rest:
         with path.with_suffix(BROKEN).open("ab") as file:
             file.write(rest)
@@ -153,13 +152,13 @@ def _cut(path: Path, good: int) -> None:
         path.unlink()
 
 
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """The lines of a journal and their lengths in bytes, up to the first that is broken."""
-    for line in path.read_bytes().splitlines(keepends=True):
+def _lines(whole: bytes, name: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """The lines of a journal of this name and their lengths in bytes, up to the first that is broken."""
+    for line in whole.splitlines(keepends=True):
         try:
             check, text = line.decode().split(" ", 1)
-            whole = text.endswith("\n") and _check(text[:-1], path.stem) == check
-            content = json.loads(text) if whole else None
+            sound = text.endswith("\n") and _check(text[:-1], name) == check
+            content = json.loads(text) if sound else None
         except (ValueError, RecursionError):
             return
         if not _is_line(content):
@@ -192,7 +191,7 @@ def others(found: Journal) -> list[str]:
     sentences = []
     for path in sorted(found.path.parent.glob("*.jsonl")):
         if path != found.path:
-            contents = [content for content, _ in _lines(path)]
+            contents = [content for content, _ in _lines(path.read_bytes(), path.stem)]
             parts = contents[0].get("parts", {}) if contents else {}
             rows = sum("row" in content for content in contents)
             what = fingerprint.difference(parts, found.parts)

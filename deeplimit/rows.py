@@ -185,11 +185,11 @@ def once(make: Callable[[], pd.DataFrame], save: str | Path, force: bool) -> pd.
     if WHOLE in found.rows and sources.are_unchanged(found.files[WHOLE]):
         sources.merge(found.files[WHOLE])
     else:
-        table = make()
+        table, name = make(), getattr(make, "__name__", "make")
         if not hasattr(table, "to_csv"):
-            raise TypeError(f"{getattr(make, '__name__', 'make')} must return a table, got {type(table).__name__}")
+            raise TypeError(f"{name} must return a table, got {type(table).__name__}")
         if not len(table.columns):
-            raise ValueError(f"{getattr(make, '__name__', 'make')} must return a table with columns, got none")
+            raise ValueError(f"{name} must return a table with columns, got none")
         found.add(WHOLE, {"table": store.text_of(table)}, sources.read())
     if store.digest(results_path(save, ".csv")) != store.digest_of(text := found.rows[WHOLE]["table"]):
         journal.set_aside(found, save)

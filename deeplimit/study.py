@@ -112,14 +112,10 @@ def sweep(
     with nullcontext() if save is None else lock.alone(save):
         found = rows.Rows(points, columns) if save is None else rows.KeptRows(points, columns, measure, save, force)
         start, already = time.perf_counter(), len(found.found)
-        where: dict[str, Any] = {
-            "jobs": processes,
-            "cluster": cluster or asked.cluster,
-            "script": asked.script,
-        }
         with rows.progress_bar() as progress:
             task = progress.add_task("rows", total=len(points), completed=len(found.found))
-            for made in workers.compute(measure, found.missing(), **where):
+            where = cluster or asked.cluster
+            for made in workers.compute(measure, found.missing(), jobs=processes, cluster=where, script=asked.script):
                 progress.console.print(found.add(made), highlight=False, markup=False, soft_wrap=True)
                 progress.advance(task)
         table, remarks = found.finish()

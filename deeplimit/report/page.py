@@ -276,7 +276,6 @@ def _section(name: str, files: Iterable[Path], results: Path, studies: Path, led
     for kind, there in (("record", records), ("table", by_kind[".csv"]), ("figure", by_kind[".png"])):
         if not there:
             problems.append(f"there is no {kind}")
-    record = next(filter(None, records), {})
     if departure := store.departure(results / name, record):
         problems.append(f"{store.NOT_JUDGED}: {departure}")
     own = ledger[ledger["study"] == name]["holds"]
